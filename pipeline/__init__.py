@@ -1,0 +1,1 @@
+"""The inference library: path in, results out. Importing this package loads nothing else."""

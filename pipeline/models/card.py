@@ -1,0 +1,1 @@
+"""Model cards: what is known of a model without loading it."""

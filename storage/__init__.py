@@ -1,0 +1,1 @@
+"""Rows and objects: jobs, segments, claims and the object store."""

@@ -1,0 +1,79 @@
+"""The protocol of work: claim, plan, finish, give back, lose.
+
+Every write names its claim and says whether it took effect. A job's end, whoever brings it, drops
+the unfinished segments and clears their claim in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from storage.job import Claim, ClaimedSegment, Outcome, SegmentPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The answer to a heartbeat: which claims are still held, and what the worker should do."""
+
+    held: frozenset[str]
+    draining: bool
+    #: this worker's row was declared lost; it must register anew before it claims again
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Segments taken from a worker."""
+
+    segments: int
+    #: of those, ended dead
+    buried: int
+    lanes: frozenset[tuple[str, str]]
+
+
+class Claims(Protocol):
+    """What a runner needs of the queue; ``SqlClaims`` and the memory fake are held to one contract suite."""
+
+    def claim(
+        self,
+        worker_id: str,
+        *,
+        lanes: Sequence[str],
+        size_classes: Sequence[str],
+        serves: Sequence[tuple[str, int]],
+        limit: int,
+    ) -> Claim | None:
+        """Take the first ready segment by tag, and up to ``limit - 1`` more with the same batch key and kind.
+
+        ``serves`` are (pipeline, spec_version) pairs. A solo segment comes alone. Merge segments come alone.
+        """
+
+    def plan(
+        self, claim: Claim, segment_id: str, plans: Sequence[SegmentPlan], *, media: Mapping[str, Any],
+        warnings: Sequence[Mapping[str, Any]] = (),
+    ) -> ClaimedSegment | None:
+        """Carry out a plan, fenced by the claim.
+
+        One entry: the plan segment itself becomes the only infer segment, still under this claim, and is returned.
+        Several: they are inserted ``ready``, the plan segment is done, None is returned.
+        Raises: ClaimLost when the claim no longer holds the segment.
+        """
+
+    def finish(self, claim: Claim, outcomes: Sequence[Outcome]) -> Mapping[str, bool]:
+        """Write outcomes of some or all segments of the claim in one transaction; say for each whether it was accepted.
+
+        Accepted from state ``claimed``, or ``ready``/``waiting`` after a loss, while the claim_id is still ours.
+        The last infer segment inserts the merge segment; the merge, or the only infer segment, ends the job.
+        """
+
+    def heartbeat(self, worker_id: str, progress: Mapping[str, tuple[int, int]]) -> Heartbeat:
+        """Renew the worker's row, store (done, total) frames per segment id, and tell what is still held."""
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether any segment is still held under this claim."""
+
+
+class ClaimLost(Exception):
+    """Another worker, a cancel or a deletion has taken what this claim held; stop and write nothing."""

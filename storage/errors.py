@@ -1,0 +1,98 @@
+"""Errors of the storage package.
+
+StorageError
+├── NotFound
+│   ├── JobNotFound
+│   ├── UploadNotFound
+│   └── ObjectNotFound
+├── Refused                    the request contradicts what is stored
+│   ├── IdempotencyConflict
+│   ├── StateConflict
+│   ├── ObjectTooLarge
+│   └── ObjectMismatch
+└── StorageUnavailable         try again later; nothing was acknowledged
+    ├── DatabaseUnavailable
+    └── ObjectStoreUnavailable
+
+Each class carries a stable ``code`` (``noun.fault``) that clients may rely on.
+"""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """Root of the tree; never raised itself."""
+
+    code = "storage.error"
+
+
+class NotFound(StorageError):
+    """No such thing, or it belongs to another tenant."""
+
+    code = "resource.unknown"
+
+
+class JobNotFound(NotFound):
+    """No such job for this tenant."""
+
+    code = "job.unknown"
+
+
+class UploadNotFound(NotFound):
+    """No such open upload for this tenant."""
+
+    code = "upload.unknown"
+
+
+class ObjectNotFound(NotFound):
+    """The object store holds nothing under this key."""
+
+    code = "object.unknown"
+
+
+class Refused(StorageError):
+    """The request contradicts what is stored."""
+
+    code = "request.conflict"
+
+
+class IdempotencyConflict(Refused):
+    """The idempotency key was used before with another request."""
+
+    code = "idempotency.conflict"
+
+
+class StateConflict(Refused):
+    """The row is in a state from which this change is not allowed."""
+
+    code = "state.conflict"
+
+
+class ObjectTooLarge(Refused):
+    """The body is larger than the limit; nothing was kept."""
+
+    code = "media.too_large"
+
+
+class ObjectMismatch(Refused):
+    """Size, checksum or part list of an object differ from what was declared."""
+
+    code = "upload.mismatch"
+
+
+class StorageUnavailable(StorageError):
+    """A service behind the storage package does not answer; try again later."""
+
+    code = "storage.unavailable"
+
+
+class DatabaseUnavailable(StorageUnavailable):
+    """PostgreSQL refuses, times out or is read-only."""
+
+    code = "database.unavailable"
+
+
+class ObjectStoreUnavailable(StorageUnavailable):
+    """The object store refuses, times out or has no space."""
+
+    code = "storage.unavailable"

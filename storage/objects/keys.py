@@ -1,0 +1,23 @@
+"""Object keys: every object's place, decided here alone."""
+
+from __future__ import annotations
+
+
+def input_key(job_id: str) -> str:
+    """The uploaded or ingested input of a job."""
+    return f"inputs/{job_id}/source"
+
+
+def upload_key(upload_id: str) -> str:
+    """The input that came by a presigned upload, until and after a job takes it."""
+    return f"uploads/{upload_id}/source"
+
+
+def rows_key(job_id: str, run: int, segment_id: str, claim_id: str) -> str:
+    """Result rows of one segment under one claim: a stale worker can never overwrite another's."""
+    return f"results/{job_id}/{run}/{segment_id}/{claim_id}.jsonl.gz"
+
+
+def job_prefixes(job_id: str) -> tuple[str, str]:
+    """Prefixes that hold everything of one job."""
+    return f"inputs/{job_id}/", f"results/{job_id}/"

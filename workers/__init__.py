@@ -1,0 +1,1 @@
+"""Delivery: Celery shims, the runner, the dispatcher."""
