@@ -1,0 +1,1 @@
+"""Everything that installs or starts Framequeue."""

@@ -1,0 +1,1 @@
+"""The embedded stack: the same engines as in production, without Docker and without root."""
