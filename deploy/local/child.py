@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,16 @@ class Identity:
         """Whether this very process still runs (a zombie does not)."""
         return identify(self.pid) == self
 
-    def group_alive(self) -> bool:
-        """Whether any process is left in the group that this process led."""
-        return any(_group_of(pid) == self.pid for pid in _all_pids())
+    def gone_within(self, timeout_seconds: float) -> bool:
+        """Wait for the end of this process, which need not be our child; False when it still runs."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return not self.alive() or bool(select.select([handle], [], [], timeout_seconds)[0])
+        finally:
+            os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,16 @@ def identify(pid: int) -> Identity | None:
     """Who runs under this pid now; None for nobody or a zombie."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in "ZX" else Identity(pid, int(fields[19]))
+
+
+def group_members(pgid: int) -> list[Identity]:
+    """Every process of a group that still runs."""
+    members = []
+    for entry in os.listdir("/proc"):
+        fields = _stat(int(entry)) if entry.isdigit() else None
+        if fields is not None and fields[0] not in "ZX" and int(fields[2]) == pgid:
+            members.append(Identity(int(entry), int(fields[19])))
+    return members
 
 
 def kill_group(pgid: int, sig: signal.Signals = signal.SIGKILL) -> None:
@@ -198,12 +216,3 @@ def _stat(pid: int) -> list[str] | None:
     except OSError:
         return None
     return text[text.rindex(")") + 2 :].split()  # the name in parentheses may hold anything
-
-
-def _group_of(pid: int) -> int | None:
-    fields = _stat(pid)
-    return None if fields is None or fields[0] in "ZX" else int(fields[2])
-
-
-def _all_pids() -> Iterator[int]:
-    return (int(entry) for entry in os.listdir("/proc") if entry.isdigit())

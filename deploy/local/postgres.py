@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 import os
 import pwd
-import select
 import shutil
 import signal
 import subprocess
@@ -180,6 +179,7 @@ class EmbeddedPostgres:
                 group=user.gid if user else None,
                 extra_groups=[] if user else None,
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # a Ctrl-C at the terminal is the launcher's to handle
                 capture_output=True,
                 text=True,
                 timeout=120,
@@ -277,9 +277,9 @@ def _end_leftover(data_dir: Path) -> None:
             lock.unlink()
             return
         os.kill(pid, signal.SIGINT)
-        if not _gone(server, timeout_seconds=30.0):
+        if not server.gone_within(30.0):
             os.kill(pid, signal.SIGKILL)
-            _gone(server, timeout_seconds=5.0)
+            server.gone_within(5.0)
 
 
 def _works_in(server: Identity, data_dir: Path) -> bool:
@@ -287,15 +287,3 @@ def _works_in(server: Identity, data_dir: Path) -> bool:
         return Path(os.readlink(f"/proc/{server.pid}/cwd")) == data_dir.resolve()
     except OSError:
         return False
-
-
-def _gone(server: Identity, *, timeout_seconds: float) -> bool:
-    """Wait for the end of a process that is not our child."""
-    try:
-        handle = os.pidfd_open(server.pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([handle], [], [], timeout_seconds)[0])
-    finally:
-        os.close(handle)

@@ -16,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from deploy.local.child import LOOPBACK, Child, Command, StartError, free_port, wait_until
 
@@ -104,7 +106,8 @@ class EmbeddedRedis:
         self.stop()
 
     def _accepts(self) -> bool:
-        client = Redis.from_url(self.url(), socket_connect_timeout=1, socket_timeout=1)
+        # without `retry` the client itself waits for seconds before it tells that nobody listens yet
+        client = Redis.from_url(self.url(), socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
         try:
             return bool(client.ping())
         except RedisError:
