@@ -51,7 +51,12 @@ class Claims(Protocol):
         """
 
     def plan(
-        self, claim: Claim, segment_id: str, plans: Sequence[SegmentPlan], *, media: Mapping[str, Any],
+        self,
+        claim: Claim,
+        segment_id: str,
+        plans: Sequence[SegmentPlan],
+        *,
+        media: Mapping[str, Any],
         warnings: Sequence[Mapping[str, Any]] = (),
     ) -> ClaimedSegment | None:
         """Carry out a plan, fenced by the claim.

@@ -40,8 +40,15 @@ class Fleet:
         raise NotImplementedError
 
     def register(
-        self, worker_id: str, *, host: str, pid: int, lanes: Sequence[str], size_classes: Sequence[str],
-        pipelines: Sequence[str], device: Mapping[str, Any],
+        self,
+        worker_id: str,
+        *,
+        host: str,
+        pid: int,
+        lanes: Sequence[str],
+        size_classes: Sequence[str],
+        pipelines: Sequence[str],
+        device: Mapping[str, Any],
     ) -> None:
         """Insert or revive the row, heartbeat now."""
         raise NotImplementedError

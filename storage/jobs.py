@@ -90,7 +90,11 @@ class JobStore:
         raise NotImplementedError
 
     def replay(
-        self, job_id: str, tenant: str | None = None, *, params: Mapping[str, Any] | None = None,
+        self,
+        job_id: str,
+        tenant: str | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
         batch_key: str | None = None,
     ) -> Job:
         """Start a new run of a terminal job: same params keep the done segments, changed params plan again.
