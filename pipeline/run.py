@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline import sampling
+from pipeline.batching import batched
 from pipeline.cage import Cage
-from pipeline.errors import PipelineError
+from pipeline.errors import MediaError, ModelError, ParamsError, PipelineError
+from pipeline.frame import Frame
+from pipeline.inference import BatchInference, Failed
 from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Pipeline, Row
+from pipeline.planning import Range, cut_ranges, decode_seconds
+from pipeline.prefetch import Prefetch
+from pipeline.spec import ParamsInvalid, canonical_params
+from pipeline.stream import Ended, Sampled, Work, WorkStream, as_still, packet_index, sampler_label, sampler_of
+from pipeline.timing import StageTimer
+
+__all__ = ["Checkpoint", "Plan", "Range", "Work", "WorkResult", "plan_input", "run_works"]
 
 #: called with (frames done, frames in all) after each batch; raises to stop the work, and the exception passes through
 Checkpoint = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """One planned segment: [start_pts, end_pts) in the source's time base; None is open."""
-
-    start_pts: int | None = None
-    end_pts: int | None = None
-    frames: int = 1
-    cost_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,6 @@ class Plan:
     media: MediaInfo
     ranges: tuple[Range, ...]
     warnings: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One segment to run: an input on disk and the range of it."""
-
-    id: str
-    path: Path
-    range: Range
-    media: MediaInfo
 
 
 @dataclass(slots=True)
@@ -59,23 +51,173 @@ class WorkResult:
 
 
 def plan_input(
-    pipeline: Pipeline, path: Path, params: Mapping[str, Any], cage: Cage, shelf: ModelShelf, *,
+    pipeline: Pipeline,
+    path: Path,
+    params: Mapping[str, Any],
+    cage: Cage,
+    shelf: ModelShelf,
+    *,
     segment_seconds: float = 30.0,
 ) -> Plan:
     """Probe and index an input and cut it into ranges of about ``segment_seconds`` of work, starting at keyframes.
 
     Raises: MediaError, ParamsError, CageError.
     """
-    raise NotImplementedError
+    params = _filled(pipeline, params)
+    pipeline.check(params, shelf)
+    media = cage.probe(path)
+    _check_accepts(pipeline, media)
+    frame_seconds = pipeline.cost_seconds(params, shelf)
+    if as_still(pipeline, media):
+        cost = frame_seconds + decode_seconds(media)
+        return Plan(media, (Range(frames=1, cost_seconds=round(cost, 6)),), media.warnings)
+    index = packet_index(cage, path)
+    chosen = sampling.choose(index, sampler_of(params))
+    if not len(chosen):
+        raise MediaError("the input holds no frame", code="media.empty")
+    ranges = cut_ranges(
+        index,
+        chosen,
+        frame_seconds=frame_seconds,
+        decode_frame_seconds=decode_seconds(media),
+        segment_seconds=segment_seconds,
+    )
+    found = [warning for warning in cage.warnings if warning not in media.warnings]
+    return Plan(media, ranges, (*media.warnings, *found))
 
 
 def run_works(
-    pipeline: Pipeline, works: Sequence[Work], params: Mapping[str, Any], cage: Cage, shelf: ModelShelf, *,
-    checkpoint: Checkpoint, batch_size: int = 8,
+    pipeline: Pipeline,
+    works: Sequence[Work],
+    params: Mapping[str, Any],
+    cage: Cage,
+    shelf: ModelShelf,
+    *,
+    checkpoint: Checkpoint,
+    batch_size: int = 8,
 ) -> Iterator[WorkResult]:
     """Run like segments as one stream of batches; yield each work's result as soon as it is whole, in order.
 
     An error that belongs to one work (undecodable, a model error on its frame) is in its result; out-of-memory
     halves the batch; what ``checkpoint`` raises passes through. Exactly one result per work otherwise.
+    Raises: ParamsError, ModelUnavailable, and whatever ``checkpoint`` raises; the cage is then free again.
     """
-    raise NotImplementedError
+    params = _filled(pipeline, params)
+    stream = WorkStream(pipeline, works, params, cage)
+    inference = BatchInference(pipeline, params, shelf, batch_size)
+    under_way = [_UnderWay(pipeline, work, params) for work in works]
+    total = sum(work.range.frames for work in works)
+    with Prefetch(stream.events(), batch_size, interrupt=cage.kill) as events:
+        for batch in batched(events, lambda: inference.size, counts=lambda event: isinstance(event, Sampled)):
+            yield from _run_batch(batch, inference, under_way, stream)
+            checkpoint(sum(one.done for one in under_way), total)
+
+
+def _run_batch(
+    batch: Sequence[Sampled | Ended], inference: BatchInference, under_way: Sequence[_UnderWay], stream: WorkStream
+) -> Iterator[WorkResult]:
+    sampled = [event for event in batch if isinstance(event, Sampled) and not under_way[event.work].failed]
+    started = time.perf_counter()
+    items = iter(inference.infer([event.frame for event in sampled]))
+    seconds = (time.perf_counter() - started) / max(1, len(sampled))
+    skipped = {event.work for event in batch if under_way[event.work].failed}
+    for event in batch:
+        one = under_way[event.work]
+        if isinstance(event, Ended):
+            yield one.end(event)
+        elif event.work not in skipped:
+            one.observe(event.frame, next(items), seconds)
+            if one.failed:
+                stream.stop(event.work)
+
+
+class _UnderWay:
+    """One work between its first frame and its end."""
+
+    def __init__(self, pipeline: Pipeline, work: Work, params: Mapping[str, Any]) -> None:
+        self._pipeline = pipeline
+        self._work = work
+        self._params = params
+        self._sampler = sampler_label(pipeline, work.media, params)
+        self._timer = StageTimer()
+        self._result = WorkResult(work.id)
+        self._state: Any = None
+        self._observed = 0
+        self._reported = 0
+        self._ended = False
+
+    @property
+    def failed(self) -> bool:
+        return self._result.error is not None
+
+    @property
+    def done(self) -> int:
+        """Frames done, of those the plan foresaw; never falls."""
+        planned = self._work.range.frames
+        return planned if self._ended else min(self._reported, planned)
+
+    def observe(self, frame: Frame, item: Any, infer_seconds: float) -> None:
+        """Turn one frame's inference into a row, or into this work's error; nothing once it has failed."""
+        if self.failed:
+            return
+        self._timer.add("infer", infer_seconds)
+        if isinstance(item, Failed):
+            self._fail(item.error)
+            return
+        try:
+            with self._timer.stage("observe"):
+                row = self._row(frame, item)
+        except PipelineError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a pipeline may raise anything; it is charged to its work
+            failure = ModelError(f"{self._pipeline.spec.name}: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._fail(failure)
+        else:
+            if frame.report:
+                self._reported += 1
+                self._result.rows.append(row)
+
+    def end(self, event: Ended) -> WorkResult:
+        """Return the whole result."""
+        self._ended = True
+        self._timer.add("decode", event.decode_seconds)
+        self._result.warnings.extend(event.warnings)
+        if event.error is not None and not self.failed:
+            self._fail(event.error)
+        self._result.timings = self._timer.seconds
+        return self._result
+
+    def _row(self, frame: Frame, item: Any) -> Row:
+        if not self._observed:
+            self._state = self._pipeline.start(self._work.media, self._params)
+        self._observed += 1
+        found = self._pipeline.observe(self._state, frame, item, self._params)
+        return {
+            "index": frame.index,
+            "pts": frame.pts,
+            "pts_seconds": round(frame.pts_seconds, 6),
+            "sampler": self._sampler,
+            **found,
+        }
+
+    def _fail(self, error: PipelineError) -> None:
+        self._result.error = error
+        self._result.rows.clear()
+
+
+def _filled(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return canonical_params(pipeline.spec.params_schema, params)
+    except ParamsInvalid as error:
+        raise ParamsError(str(error)) from error
+
+
+def _check_accepts(pipeline: Pipeline, media: MediaInfo) -> None:
+    wanted = {"image": {"image"}, "animation": {"image", "video"}, "video": {"video"}}.get(media.kind, set())
+    if not wanted & set(pipeline.spec.accepts):
+        raise MediaError(
+            f"{pipeline.spec.name} does not take {media.kind} input",
+            code="media.unsupported",
+            advice=f"It takes: {', '.join(pipeline.spec.accepts)}.",
+        )

@@ -1,1 +1,166 @@
 """Model cards: what is known of a model without loading it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import ModelError
+
+CARD_FILE = "model.toml"
+#: decoders by the task whose findings they make
+DECODERS = {
+    "detect": ("yunet", "fastestdet", "yolov5", "yolov8", "boxes_scores", "nms"),
+    "classify": ("softmax", "sigmoid", "probabilities"),
+}
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Triple = tuple[float, float, float]
+
+
+class CardInvalid(ModelError):
+    """A card that does not fit; the message names every fault."""
+
+    code = "model.card_invalid"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Weights(_Part):
+    """The weights file: beside the card, or fetched from ``url`` and known by its digest."""
+
+    file: FileName
+    url: Annotated[str, Field(pattern=r"^https://")] | None = None
+    sha256: Digest | None = None
+    bytes: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.url and not self.sha256:
+            raise ValueError("weights with a url need a sha256")
+        return self
+
+
+class Input(_Part):
+    """What the model is fed: value = (pixel x scale - mean) / std, per channel in the order of ``colour``."""
+
+    width: Annotated[int, Field(ge=1, le=8192)]
+    height: Annotated[int, Field(ge=1, le=8192)]
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    colour: Literal["RGB", "BGR", "GREY"] = "RGB"
+    scale: Annotated[float, Field(gt=0)] = 1 / 255
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+    #: stretch: to the size; letterbox: keep aspect, pad right and below; letterbox_centre: pad all round;
+    #: crop: keep aspect, fill, cut the middle
+    resize: Literal["stretch", "letterbox", "letterbox_centre", "crop"] = "stretch"
+    pad: Annotated[int, Field(ge=0, le=255)] = 114
+
+    @field_validator("std")
+    @classmethod
+    def _no_zero(cls, std: Triple) -> Triple:
+        if 0 in std:
+            raise ValueError("must not be 0")
+        return std
+
+
+class Output(_Part):
+    """How findings are read from the model's outputs."""
+
+    decoder: str
+    labels: tuple[str, ...] = ()
+    labels_file: FileName | None = None
+    #: findings under this score are never reported, whatever a job asks for
+    score_floor: Annotated[float, Field(ge=0, le=1)] = 0.05
+    #: the score a job gets that asks for none
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.5
+    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.45
+    max_findings: Annotated[int, Field(ge=1, le=1000)] = 300
+    #: outputs by the decoder's name for them, where the model calls them otherwise: {boxes = "loc", scores = "conf"}
+    names: dict[str, str] = {}
+    #: boxes_scores: the class that means "nothing here", left out of ``labels``
+    background: Annotated[int, Field(ge=0)] | None = None
+
+
+class ModelCard(_Part):
+    """One ``model.toml``. ``cost_seconds`` is the declared cost of one picture on the lane's usual machine."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")] = "1"
+    task: Literal["detect", "classify"]
+    runtime: Literal["onnx", "torchscript"]
+    lane: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")] = "cpu"
+    licence: str = "unstated"
+    source: str = ""
+    description: str = ""
+    precision: Literal["fp32", "fp16"] = "fp32"
+    #: pictures in one call; 1 for exports with a fixed batch, which are then called once per picture
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = 1
+    cost_seconds: Annotated[float, Field(gt=0, le=3600)] = 0.05
+    weights: Weights
+    input: Input
+    output: Output
+
+    @model_validator(mode="after")
+    def _decoder_fits(self) -> Self:
+        known = DECODERS[self.task]
+        if self.output.decoder not in known:
+            raise ValueError(f"output.decoder: a {self.task} model takes one of {', '.join(known)}")
+        if not self.output.labels:
+            raise ValueError("output: give labels or labels_file")
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return self.model_dump(mode="json")
+
+
+def load_card(folder: Path) -> ModelCard:
+    """Read ``folder``/model.toml, with the labels of its labels file.
+
+    Raises: CardInvalid naming all faults at once.
+    """
+    path = folder / CARD_FILE
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CardInvalid(f"{path}: {error}") from error
+    faults = _take_labels(folder, data)
+    try:
+        card = ModelCard.model_validate(data)
+    except ValidationError as error:
+        faults += [_fault(item) for item in error.errors()]
+    if faults:
+        raise CardInvalid(f"{path}: " + "; ".join(faults), advice="See docs/howto/add-a-model.md.")
+    return card
+
+
+def _take_labels(folder: Path, data: dict[str, Any]) -> list[str]:
+    """Put the lines of the labels file into ``data``; return faults."""
+    output = data.get("output")
+    if not isinstance(output, dict) or not isinstance(output.get("labels_file"), str):
+        return []
+    if output.get("labels"):
+        return ["output: give labels or labels_file, not both"]
+    name = output["labels_file"]
+    if "/" in name or name.startswith("."):
+        return [f"output.labels_file: {name!r} is not a plain file name"]
+    try:
+        text = (folder / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        output["labels"] = ["?"]  # so that its absence is not told twice
+        return [f"output.labels_file: {error}"]
+    output["labels"] = [line.strip() for line in text.splitlines() if line.strip()]
+    return []
+
+
+def _fault(item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    text = str(item["msg"]).removeprefix("Value error, ")
+    return f"{where}: {text}" if where else text

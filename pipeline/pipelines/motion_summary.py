@@ -1,0 +1,108 @@
+"""Summary of the motion pipeline: one pass over the rows, bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.media import MediaInfo
+from pipeline.pipelines.base import Row
+from pipeline.pipelines.timeline import MAX_ENTRIES, Curve, Pace, Stretches, spans
+
+#: flicker shorter than this is in the rows, not in the summary
+MIN_STRETCH_SECONDS = 0.5
+
+SUMMARY_FIELDS: Mapping[str, str] = {
+    "frames": "Frames looked at.",
+    "duration_seconds": "Length of the input; 0 for a still.",
+    "activity": "mean and peak share of the picture that moves.",
+    "activity_curve": "bin_seconds, and points: seconds, activity (mean) and peak of each bin; at most 600.",
+    "moving": "max_boxes at once, boxes in all, seconds_with_motion, first_seconds and last_seconds of motion.",
+    "scene_cuts": "Times in seconds of the first frame after each cut; at most 1,000.",
+    "still": "Stretches in which nothing changes: from_seconds, to_seconds.",
+    "black": "Stretches of black picture.",
+    "blurred": "Stretches of blurred picture.",
+    "picture": "Mean luma (0-255) and mean blur (variance of the Laplacian) over all frames.",
+    "truncated": "Names of the lists above that hold only their first 1,000 entries.",
+}
+
+
+def summarize_motion(rows: Iterable[Row], media: MediaInfo) -> dict[str, Any]:
+    """Return the summary of all rows in time order."""
+    tally = _Tally()
+    for row in rows:
+        tally.add(row)
+    return tally.summary(media)
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.frames = 0
+        self.boxes = 0
+        self.max_boxes = 0
+        self.sums = {"activity": 0.0, "luma": 0.0, "blur": 0.0}
+        self.peak = 0.0
+        self.cuts: list[float] = []
+        self.truncated: set[str] = set()
+        self.curve = Curve()
+        self.pace = Pace()
+        self.motion = Stretches()
+        self.stretches = {name: Stretches(min_seconds=MIN_STRETCH_SECONDS) for name in ("still", "black", "blurred")}
+        self.first: float | None = None
+        self.last: float | None = None
+
+    def add(self, row: Row) -> None:
+        seconds = row["pts_seconds"]
+        self.frames += 1
+        self.pace.step(seconds)
+        self.curve.add(seconds, {"activity": row["activity"]})
+        self.peak = max(self.peak, row["activity"])
+        for name in self.sums:
+            self.sums[name] += row[name]
+        for name, stretch in self.stretches.items():
+            stretch.add(seconds, True if row[f"is_{name}"] else None)
+        self._add_boxes(seconds, len(row["objects"]))
+        if row["is_cut"]:
+            if len(self.cuts) < MAX_ENTRIES:
+                self.cuts.append(round(seconds, 3))
+            else:
+                self.truncated.add("scene_cuts")
+
+    def _add_boxes(self, seconds: float, count: int) -> None:
+        self.motion.add(seconds, True if count else None)
+        self.boxes += count
+        self.max_boxes = max(self.max_boxes, count)
+        if count:
+            self.first = seconds if self.first is None else self.first
+            self.last = seconds
+
+    def summary(self, media: MediaInfo) -> dict[str, Any]:
+        end = self.pace.end_seconds
+        found = {name: spans(stretch, end) for name, stretch in self.stretches.items()}
+        self.truncated.update(name for name, stretch in self.stretches.items() if stretch.truncated)
+        self.motion.finish(end)
+        mean = {name: total / max(1, self.frames) for name, total in self.sums.items()}
+        duration = media.duration_seconds if media.duration_seconds is not None else self.pace.span_seconds
+        return {
+            "frames": self.frames,
+            "duration_seconds": round(duration, 3),
+            "activity": {"mean": round(mean["activity"], 5), "peak": self.peak},
+            "activity_curve": {
+                "bin_seconds": self.curve.bin_seconds,
+                "points": [
+                    {"seconds": at, "activity": round(means["activity"], 5), "peak": peaks["activity"]}
+                    for at, means, peaks in self.curve.points()
+                ],
+            },
+            "moving": {
+                "max_boxes": self.max_boxes,
+                "boxes": self.boxes,
+                "seconds_with_motion": round(self.motion.seconds.get(True, 0.0), 3),
+                "first_seconds": self.first,
+                "last_seconds": self.last,
+            },
+            "scene_cuts": self.cuts,
+            **found,
+            "picture": {"luma": round(mean["luma"], 2), "blur": round(mean["blur"], 2)},
+            "truncated": sorted(self.truncated),
+        }

@@ -1,0 +1,171 @@
+"""Frames of several works as one stream, each work's end marked, no work's fault touching another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import sampling
+from pipeline.cage import Cage
+from pipeline.errors import MediaError, PipelineError
+from pipeline.frame import Frame
+from pipeline.media import MediaInfo, PacketIndex
+from pipeline.pipelines.base import Pipeline
+from pipeline.planning import Range, Selection, select
+
+DEFAULT_SAMPLER: Mapping[str, Any] = {"policy": "stride", "stride": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One segment to run: an input on disk and the range of it."""
+
+    id: str
+    path: Path
+    range: Range
+    media: MediaInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A frame and the number of the work it belongs to."""
+
+    work: int
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """No more frames of this work: all were had, or ``error`` says why not."""
+
+    work: int
+    error: PipelineError | None
+    warnings: tuple[Mapping[str, Any], ...]
+    decode_seconds: float
+
+
+class WorkStream:
+    """Decode works one after another; iterate once, in one thread.
+
+    ``stop`` ends a work early (its model failed, say) from another thread; the stream then goes on to the next.
+    """
+
+    def __init__(self, pipeline: Pipeline, works: Sequence[Work], params: Mapping[str, Any], cage: Cage) -> None:
+        self._pipeline = pipeline
+        self._works = works
+        self._params = params
+        self._cage = cage
+        self._stopped: set[int] = set()
+
+    def stop(self, work: int) -> None:
+        """Decode no further frames of this work."""
+        self._stopped.add(work)
+
+    def events(self) -> Iterator[Sampled | Ended]:
+        """Yield every work's frames in time order, then its Ended; works in the order given."""
+        for number in range(len(self._works)):
+            yield from self._one(number)
+
+    def _one(self, number: int) -> Iterator[Sampled | Ended]:
+        work, clock = self._works[number], _Clock()
+        seen = self._cage.warnings
+        error: PipelineError | None = None
+        try:
+            with closing(clock.timed(lambda: self._frames(work))) as frames:
+                for frame in frames:
+                    if number in self._stopped:
+                        break
+                    yield Sampled(number, frame)
+        except PipelineError as raised:
+            error = raised
+        warnings = _news(seen, self._cage.warnings)
+        if isinstance(error, MediaError) and not _is_whole(work.range):
+            # Other ranges of the same input may be sound: a hole is told, it does not fail the job.
+            warnings = (*warnings, {"code": "media.damaged", "message": f"a stretch was left out: {error.message}"})
+            error = None
+        yield Ended(number, error, warnings, clock.seconds)
+
+    def _frames(self, work: Work) -> Iterator[Frame]:
+        selection = self._select(work)
+        return self._cage.frames(
+            work.path, selection.wanted, width=self._params.get("width"), report_from=selection.report_from
+        )
+
+    def _select(self, work: Work) -> Selection:
+        if as_still(self._pipeline, work.media):
+            return Selection(np.zeros(1, dtype=np.int64), 0)
+        index = packet_index(self._cage, work.path)
+        return select(
+            index,
+            sampling.choose(index, sampler_of(self._params)),
+            work.range,
+            lead_in_seconds=self._pipeline.lead_in_seconds,
+            lead_in_frames=getattr(self._pipeline, "lead_in_frames", 0),
+        )
+
+
+class _Clock:
+    """Adds up the time spent inside an iterator, not that spent by whoever takes from it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def timed(self, start: Callable[[], Iterator[Frame]]) -> Generator[Frame, None, None]:
+        began = time.perf_counter()
+        frames: Iterator[Frame] | None = None
+        try:
+            frames = start()
+            for frame in frames:
+                self.seconds += time.perf_counter() - began
+                yield frame
+                began = time.perf_counter()
+        finally:
+            self.seconds += time.perf_counter() - began
+            if frames is not None and hasattr(frames, "close"):
+                frames.close()
+
+
+def sampler_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the sampler the params ask for, or the default for pipelines that offer none."""
+    sampler: Mapping[str, Any] = params.get("sampler") or DEFAULT_SAMPLER
+    return sampler
+
+
+def as_still(pipeline: Pipeline, media: MediaInfo) -> bool:
+    """Return whether only the first picture is taken: stills, and animations where video is not accepted."""
+    return media.kind == "image" or (media.kind == "animation" and "video" not in pipeline.spec.accepts)
+
+
+def sampler_label(pipeline: Pipeline, media: MediaInfo, params: Mapping[str, Any]) -> str:
+    """Return the rows' ``sampler``: the policy in words, ``still`` where there was nothing to choose."""
+    return "still" if as_still(pipeline, media) else sampling.label(sampler_of(params))
+
+
+def packet_index(cage: Cage, path: Path) -> PacketIndex:
+    """Index an input, or return the index of the same unchanged file from shortly before.
+
+    Many segments of one video run on the same worker, and a long index takes seconds.
+    Raises: MediaError, CageError.
+    """
+    facts = path.stat()
+    return _packet_index(cage, path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+@lru_cache(maxsize=4)
+def _packet_index(cage: Cage, path: Path, *identity: int) -> PacketIndex:
+    return cage.index(path)
+
+
+def _is_whole(span: Range) -> bool:
+    return span.start_pts is None and span.end_pts is None
+
+
+def _news(before: tuple[Mapping[str, Any], ...], after: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+    return after[len(before) :] if after[: len(before)] == before else after
