@@ -93,6 +93,7 @@ class Child:
                 preexec_fn=_tether(command.stop_signal),  # noqa: PLW1509 - the launcher has one thread
             )
         self.identity = identify(self._process.pid) or Identity(self._process.pid, 0)
+        self._swept = False
 
     @property
     def pid(self) -> int:
@@ -112,9 +113,15 @@ class Child:
                 self._process.wait(timeout_seconds)
             except subprocess.TimeoutExpired:
                 gentle = False
-        kill_group(self.pid)
+        self.sweep()
         self._process.wait()
         return gentle
+
+    def sweep(self) -> None:
+        """Kill what is left of its group; once, since the kernel may give the number to another group later."""
+        if not self._swept:
+            self._swept = True
+            kill_group(self.pid)
 
     def log_tail(self, lines: int = 15) -> str:
         """The end of its log."""

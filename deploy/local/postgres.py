@@ -78,11 +78,8 @@ class EmbeddedPostgres:
             raise StartError("PostgreSQL was not started")
         return self._child
 
-    def start(self, timeout_seconds: float = 60.0) -> Child:
-        """Make the data folder if there is none, start, and return when a connection was made.
-
-        Raises: StartError with the end of the log.
-        """
+    def launch(self) -> Child:
+        """Make the data folder if there is none, and start. Raises: StartError."""
         programs = _reachable_programs(self._account)
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise(programs)
@@ -101,18 +98,35 @@ class EmbeddedPostgres:
                 stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
             )
         )
+        return self._child
+
+    def start(self, timeout_seconds: float = 60.0) -> Child:
+        """Launch, and return when a connection was made. Raises: StartError with the end of the log."""
+        child = self.launch()
         try:
-            wait_until(self._accepts, self._child, timeout_seconds=timeout_seconds)
+            wait_until(self.accepts, child, timeout_seconds=timeout_seconds)
         except StartError:
             self.stop()
             raise
-        return self._child
+        return child
 
     def stop(self, timeout_seconds: float = 30.0) -> None:
         """Fast shutdown; killed when it takes longer, which costs the next start a recovery."""
         if self._child is not None:
             self._child.stop(timeout_seconds)
             self._child = None
+
+    def accepts(self) -> bool:
+        """Whether it takes connections. Raises: StartError when the data was made with another password."""
+        try:
+            psycopg2.connect(self.url(), connect_timeout=2).close()
+        except psycopg2.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise StartError(
+                    f"{self.data_dir} was made with another password; `make clean` throws the old data away"
+                ) from error
+            return False
+        return True
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Create a database unless it is there, and return its URL."""
@@ -135,17 +149,6 @@ class EmbeddedPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _accepts(self) -> bool:
-        try:
-            psycopg2.connect(self.url(), connect_timeout=2).close()
-        except psycopg2.OperationalError as error:
-            if "password authentication failed" in str(error):
-                raise StartError(
-                    f"{self.data_dir} was made with another password; `make clean` throws the old data away"
-                ) from error
-            return False
-        return True
 
     @contextlib.contextmanager
     def _admin(self) -> Iterator[Any]:
@@ -203,6 +206,11 @@ def installed_programs() -> Path:
     return programs
 
 
+def stand_in_data_dir(wanted: Path) -> Path:
+    """Where the data lies when the server's user cannot reach the wanted folder."""
+    return REACHABLE_ROOT / hashlib.sha256(str(wanted.absolute()).encode()).hexdigest()[:16]
+
+
 def _unprivileged() -> Account:
     try:
         entry = pwd.getpwnam("nobody")  # initdb needs a uid that has a name
@@ -223,7 +231,8 @@ def _reachable_data_dir(wanted: Path, account: Account | None) -> Path:
     wanted.parent.mkdir(parents=True, exist_ok=True)
     if account is None or _can_reach(wanted.parent, account):
         return wanted
-    return _reachable_root() / hashlib.sha256(str(wanted).encode()).hexdigest()[:16]
+    _reachable_root()
+    return stand_in_data_dir(wanted)
 
 
 def _reachable_programs(account: Account | None) -> Path:

@@ -71,8 +71,8 @@ class EmbeddedRedis:
             raise StartError("Redis was not started")
         return self._child
 
-    def start(self, timeout_seconds: float = 20.0) -> Child:
-        """Start and return when it answers. Raises: StartError with the end of the log."""
+    def launch(self) -> Child:
+        """Start it."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._child = Child(
             Command(
@@ -83,18 +83,34 @@ class EmbeddedRedis:
                 cwd=self.directory,
             )
         )
+        return self._child
+
+    def start(self, timeout_seconds: float = 20.0) -> Child:
+        """Launch, and return when it answers. Raises: StartError with the end of the log."""
+        child = self.launch()
         try:
-            wait_until(self._accepts, self._child, timeout_seconds=timeout_seconds)
+            wait_until(self.accepts, child, timeout_seconds=timeout_seconds)
         except StartError:
             self.stop()
             raise
-        return self._child
+        return child
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """SIGTERM, which also flushes the append-only file."""
         if self._child is not None:
             self._child.stop(timeout_seconds)
             self._child = None
+
+    def accepts(self) -> bool:
+        """Whether it answers a ping."""
+        # without `retry` the client itself waits for seconds before it tells that nobody listens yet
+        client = Redis.from_url(self.url(), socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+        try:
+            return bool(client.ping())
+        except RedisError:
+            return False
+        finally:
+            client.close()
 
     def __enter__(self) -> EmbeddedRedis:
         self.start()
@@ -104,16 +120,6 @@ class EmbeddedRedis:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _accepts(self) -> bool:
-        # without `retry` the client itself waits for seconds before it tells that nobody listens yet
-        client = Redis.from_url(self.url(), socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
-        try:
-            return bool(client.ping())
-        except RedisError:
-            return False
-        finally:
-            client.close()
 
     def _write_config(self) -> Path:
         """A file, since arguments, the password among them, are there for every local user to read."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deploy.local.child import StartError, identify
 from deploy.local.postgres import EmbeddedPostgres
@@ -72,7 +74,7 @@ def test_a_stopped_server_leaves_no_process() -> None:
 
 def test_redis_asks_for_the_password_and_evicts_nothing() -> None:
     with running_redis() as server:
-        with redis.Redis(port=server.port) as stranger, pytest.raises(redis.AuthenticationError):
+        with redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
         with redis.Redis.from_url(server.url(), decode_responses=True) as client:
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}

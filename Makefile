@@ -1,0 +1,60 @@
+# One command for each thing. `make` alone lists them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo setup up down status doctor test lint fmt bench docs clean setup-dev
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+RUN    := $(BIN)/python -m deploy.local
+# A folder or file for `make test T=tests/unit`
+T      ?=
+
+help: ## list the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup ## set up everything, start the stack if none is up, send a clip through it, print the result
+	@$(RUN) demo
+
+setup: ## make the Python environment in .venv (again only when requirements changed)
+	@PYTHON="$(PYTHON)" deploy/local/setup.sh "$(VENV)" requirements.txt
+
+setup-dev: ## the same, and what tests and checks need
+	@PYTHON="$(PYTHON)" deploy/local/setup.sh "$(VENV)" requirements.txt deploy/requirements/dev.txt
+
+up: setup ## start the embedded stack and stay in the foreground; Ctrl-C stops it
+	@$(RUN) up
+
+down: ## stop the embedded stack
+	@$(RUN) down
+
+status: ## what runs, and where
+	@$(RUN) status
+
+doctor: ## what this machine has, and what to do about what it lacks
+	@$(RUN) doctor
+
+test: setup-dev ## run all tests on an embedded stack of their own; T=path for some
+	@$(BIN)/python -m pytest $(T)
+
+lint: setup-dev ## check style, types, import borders and sizes; change nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/architecture
+
+fmt: setup-dev ## rewrite the code in the one style
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+bench: setup ## measure: frames per second by stage, jobs per second through the stack
+	@$(BIN)/python -m bench $(T)
+
+docs: setup-dev ## run the commands that README.md prints, as printed, and check the documents
+	@$(BIN)/python -m pytest -q tests/architecture tests/e2e/test_readme.py
+
+clean: ## throw away data, logs and keys of the embedded stack, and every cache
+	@if [ -x $(BIN)/python ]; then $(RUN) clean; else rm -rf .local; fi
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,206 @@
+"""What the embedded stack consists of: addresses, environment, and how each part is started and found ready."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.child import LOOPBACK, Child, Command, answers, free_port, group_members
+from deploy.local.home import REPOSITORY, Home, Secrets
+from deploy.local.leftovers import MARK
+from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.redis import EmbeddedRedis
+
+DATABASE = "framequeue"
+FLOWER_USER = "operator"
+#: taken at the first start where they are free; the others are any
+FIRST_PORTS = {"web": 8080, "flower": 5555}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of the stack."""
+
+    name: str
+    launch: Callable[[], Child]
+    ready: Callable[[Child], bool]
+    ready_timeout_seconds: float = 60.0
+    stop_timeout_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the stack answers; loopback all of it."""
+
+    ports: Mapping[str, int]
+
+    @property
+    def api_url(self) -> str:
+        """Base of the HTTP API."""
+        return f"http://{LOOPBACK}:{self.ports['web']}"
+
+    @property
+    def flower_url(self) -> str:
+        """Flower's first page."""
+        return f"http://{LOOPBACK}:{self.ports['flower']}"
+
+
+class Parts:
+    """All parts of one start, made from one home folder."""
+
+    def __init__(self, home: Home, secrets: Secrets, *, run_id: str, random_ports: bool = False) -> None:
+        ports = _choose_ports(home.ports(), random_ports=random_ports)
+        self.addresses = Addresses(ports)
+        self.postgres = EmbeddedPostgres(
+            home.root / "postgres",
+            password=secrets.postgres_password,
+            log_path=home.logs / "postgres.log",
+            port=ports["postgres"],
+        )
+        self.redis = EmbeddedRedis(
+            home.root / "redis",
+            password=secrets.redis_password,
+            log_path=home.logs / "redis.log",
+            port=ports["redis"],
+        )
+        home.write_ports(ports)
+        self._home = home
+        self._secrets = secrets
+        self._run_id = run_id
+
+    @property
+    def database_url(self) -> str:
+        """Our database in the embedded server."""
+        return self.postgres.url(DATABASE)
+
+    def engines(self) -> tuple[Part, ...]:
+        """What must be there first."""
+        return (
+            Part("postgres", self.postgres.launch, lambda _: self.postgres.accepts(), stop_timeout_seconds=30.0),
+            Part("redis", self.redis.launch, lambda _: self.redis.accepts()),
+        )
+
+    def services(self) -> tuple[Part, ...]:
+        """Our own processes; they may start in any order."""
+        celery = ("celery", "-A", "workers.celery_app")
+        concurrency = self.environment()["FQ_CONCURRENCY"]
+        return (
+            Part(
+                "web",
+                lambda: self._python("web", "gunicorn", "--config", "web/gunicorn.conf.py", "web.wsgi:app"),
+                lambda _: self._web_is_ready(),
+                stop_timeout_seconds=25.0,
+            ),
+            Part(
+                "worker",
+                lambda: self._python("worker", *celery, "worker", "--pool=prefork", f"--concurrency={concurrency}"),
+                self._worker_is_ready,
+                stop_timeout_seconds=25.0,
+            ),
+            Part("dispatcher", lambda: self._python("dispatcher", "workers.dispatcher"), lambda _: True),
+            Part(
+                "flower",
+                lambda: self._python("flower", *celery, "flower"),
+                lambda _: answers(self.addresses.ports["flower"]),
+            ),
+        )
+
+    def migration(self) -> Child:
+        """Start the migration, which also registers what the built-in pipelines take."""
+        return self._python("migrate", "workers.migrate")
+
+    def environment(self) -> dict[str, str]:
+        """What every process of ours is told: the operator's own settings, except where the stack is."""
+        home, ports = self._home, self.addresses.ports
+        chosen = {
+            "FQ_CONCURRENCY": str(min(2, os.cpu_count() or 1)),
+            "FQ_WEB_WORKERS": "1",
+            "FQ_MODEL_DIR": str(REPOSITORY / "models"),
+        }
+        fixed = {
+            "FQ_DATABASE_URL": self.database_url,
+            "FQ_REDIS_URL": self.redis.url(),
+            "FQ_STORE": f"file://{home.objects}",
+            "FQ_STORE_SECRET": self._secrets.store_secret,
+            "FQ_PUBLIC_URL": self.addresses.api_url,
+            "FQ_WEB_BIND": f"{LOOPBACK}:{ports['web']}",
+            "FQ_SCRATCH_DIR": str(home.scratch),
+            "FLOWER_ADDRESS": LOOPBACK,
+            "FLOWER_PORT": str(ports["flower"]),
+            # in the environment, since arguments are there for every local user to read
+            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self._secrets.flower_password}",
+            "PROMETHEUS_MULTIPROC_DIR": str(home.root / "metrics"),
+            "PYTHONUNBUFFERED": "1",
+            MARK: self._run_id,
+        }
+        return {**chosen, **os.environ, **fixed}
+
+    def _python(self, name: str, module: str, *arguments: str) -> Child:
+        return Child(
+            Command(
+                name=name,
+                argv=[sys.executable, "-m", module, *arguments],
+                env=self.environment(),
+                log_path=self._home.logs / f"{name}.log",
+                cwd=REPOSITORY,
+            )
+        )
+
+    def _web_is_ready(self) -> bool:
+        status = _status(self.addresses.ports["web"], "/ready")
+        return status == http.client.OK
+
+    def _worker_is_ready(self, child: Child) -> bool:
+        """Whether a child process of this worker stands in the fleet."""
+        from storage.database import Database  # noqa: PLC0415 - heavy, and `status` or `down` need none of it
+        from storage.errors import StorageUnavailable  # noqa: PLC0415
+        from storage.fleet import Fleet  # noqa: PLC0415
+
+        members = {member.pid for member in group_members(child.pid)}
+        database = Database(self.database_url, pool_size=1)
+        try:
+            return any(row.state == "live" and row.pid in members for row in Fleet(database).list())
+        except StorageUnavailable:
+            return False
+        finally:
+            database.close()
+
+
+def flower_header(password: str) -> str:
+    """The value of the Authorization header that Flower asks for."""
+    return "Basic " + base64.b64encode(f"{FLOWER_USER}:{password}".encode()).decode()
+
+
+def _choose_ports(remembered: Mapping[str, int], *, random_ports: bool) -> dict[str, int]:
+    """A distinct free port for each part that listens: the last one, else the usual one, else any."""
+    usual = {} if random_ports else FIRST_PORTS
+    chosen: dict[str, int] = {}
+    for name in ("postgres", "redis", "web", "flower"):
+        port = free_port(remembered.get(name) or usual.get(name))
+        while port in chosen.values():
+            port = free_port()
+        chosen[name] = port
+    return chosen
+
+
+def _status(port: int, path: str) -> int | None:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=3)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (TimeoutError, OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def empty_folder(path: Path) -> None:
+    """Make a folder, without the files of an earlier start."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for entry in path.iterdir():
+        entry.unlink()
