@@ -72,7 +72,7 @@ class ObjectStore(Protocol):
     def presign_part(self, key: str, multipart_id: str, number: int, *, size_bytes: int, expires_seconds: int) -> str:
         """Return a URL that takes PUT of part ``number`` (from 1) of exactly ``size_bytes`` bytes."""
 
-    def list_parts(self, key: str, multipart_id: str) -> list[StoredPart]:
+    def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
         """Return the parts that arrived, by number."""
 
     def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> StoredObject:
@@ -80,6 +80,12 @@ class ObjectStore(Protocol):
 
     def abort_multipart(self, key: str, multipart_id: str) -> None:
         """Throw the parts away; no error when nothing is there."""
+
+    def discard_unfinished(self, older_than: datetime, *, limit: int = 1000) -> int:
+        """Throw away writes begun before ``older_than`` that never became objects; return how many.
+
+        These are open multipart uploads and what a killed process left of a ``put``.
+        """
 
     def check(self) -> None:
         """Raise ObjectStoreUnavailable unless the store answers and our bucket or folder is writable."""

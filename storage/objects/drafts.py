@@ -1,0 +1,71 @@
+"""Files being written, on the same file system as the place they will be renamed to."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from storage.errors import ObjectNotFound, ObjectStoreUnavailable
+from storage.objects.folder import make_folder, remove_older
+
+
+@contextmanager
+def disk_errors(key: str) -> Iterator[None]:
+    """Turn the operating system's errors into the store's: missing file, or a disk that is full, broken or forbidden.
+
+    Keep it around the store's own files alone, never around a caller's stream.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise ObjectNotFound(f"the object store holds no {key}") from error
+    except OSError as error:
+        raise ObjectStoreUnavailable(f"the object store's folder fails: {error.strerror or error}") from error
+
+
+class Draft:
+    """One file being written."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path = path
+        self._handle = handle
+
+    def write(self, piece: bytes) -> None:
+        """Append all of a piece. Raises: ObjectStoreUnavailable, also for a full disk."""
+        left = memoryview(piece)
+        with disk_errors(self.path.name):
+            while left:
+                left = left[os.write(self._handle, left) :]
+
+    def seal(self) -> None:
+        """Bring every byte to the disk. Raises: ObjectStoreUnavailable."""
+        with disk_errors(self.path.name):
+            os.fsync(self._handle)
+
+
+class Drafts:
+    """Makes drafts, and removes each that was not moved to its place."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def new(self) -> Iterator[Draft]:
+        """Open a draft; whatever happens, its file is not here any more afterwards."""
+        path = self._folder / secrets.token_hex(16)
+        with disk_errors(path.name):
+            make_folder(self._folder)
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+        try:
+            yield Draft(path, handle)
+        finally:
+            os.close(handle)
+            path.unlink(missing_ok=True)
+
+    def discard_older(self, older_than: datetime, limit: int) -> int:
+        """Delete drafts that a killed process left; return how many."""
+        return remove_older(self._folder, older_than, limit)
