@@ -15,9 +15,8 @@ from deploy.local.redis import EmbeddedRedis
 from tests import services
 
 if TYPE_CHECKING:
-    from storage.objects.local import LocalObjectStore
-
     from storage.database import Database
+    from storage.objects.local import LocalObjectStore
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -86,5 +85,8 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 def local_store(tmp_path: Path) -> LocalObjectStore:
     """An empty object store in a folder of this test."""
     from storage.objects.local import LocalObjectStore
+    from storage.objects.signing import SignedUrls
 
-    return LocalObjectStore(tmp_path / "objects", secret="x" * 32, public_url="http://127.0.0.1:1")
+    return LocalObjectStore(
+        tmp_path / "objects", SignedUrls("a secret of at least thirty-two bytes", "http://127.0.0.1:1")
+    )

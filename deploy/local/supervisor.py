@@ -114,7 +114,7 @@ class Supervisor:
         if seat.child is None:
             return
         if not seat.child.stop(seat.part.stop_timeout_seconds):
-            self._say(f"{seat.part.name} did not end within {seat.part.stop_timeout_seconds:.0f} s and was killed")
+            self._say(f"{seat.part.name} did not end within {seat.part.stop_timeout_seconds:g} s and was killed")
         self._set(seat, status)
 
     def _kill_all(self) -> None:

@@ -74,7 +74,10 @@ def test_a_stopped_server_leaves_no_process() -> None:
 
 def test_redis_asks_for_the_password_and_evicts_nothing() -> None:
     with running_redis() as server:
-        with redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger, pytest.raises(redis.AuthenticationError):
+        with (
+            redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
             stranger.ping()
         with redis.Redis.from_url(server.url(), decode_responses=True) as client:
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
