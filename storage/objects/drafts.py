@@ -10,21 +10,34 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.errors import ObjectNotFound, ObjectStoreUnavailable
-from storage.objects.folder import make_folder, remove_older
+from storage.objects.folder import remove_older
 
 
 @contextmanager
-def disk_errors(key: str) -> Iterator[None]:
-    """Turn the operating system's errors into the store's: missing file, or a disk that is full, broken or forbidden.
+def disk_errors() -> Iterator[None]:
+    """Turn the operating system's errors into the store's: the disk is full, broken, forbidden or not mounted.
 
     Keep it around the store's own files alone, never around a caller's stream.
     """
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise ObjectNotFound(f"the object store holds no {key}") from error
     except OSError as error:
         raise ObjectStoreUnavailable(f"the object store's folder fails: {error.strerror or error}") from error
+
+
+@contextmanager
+def reading(key: str, home: Path) -> Iterator[None]:
+    """As ``disk_errors``, but a missing file is an unknown object, if only the folder of the store is there.
+
+    Else a disk that is not mounted would look like a store whose objects are all gone.
+    """
+    with disk_errors():
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            if not home.is_dir():
+                raise
+            raise ObjectNotFound(f"the object store holds no {key}") from error
 
 
 class Draft:
@@ -37,13 +50,13 @@ class Draft:
     def write(self, piece: bytes) -> None:
         """Append all of a piece. Raises: ObjectStoreUnavailable, also for a full disk."""
         left = memoryview(piece)
-        with disk_errors(self.path.name):
+        with disk_errors():
             while left:
                 left = left[os.write(self._handle, left) :]
 
     def seal(self) -> None:
         """Bring every byte to the disk. Raises: ObjectStoreUnavailable."""
-        with disk_errors(self.path.name):
+        with disk_errors():
             os.fsync(self._handle)
 
 
@@ -57,8 +70,7 @@ class Drafts:
     def new(self) -> Iterator[Draft]:
         """Open a draft; whatever happens, its file is not here any more afterwards."""
         path = self._folder / secrets.token_hex(16)
-        with disk_errors(path.name):
-            make_folder(self._folder)
+        with disk_errors():
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
         try:
             yield Draft(path, handle)

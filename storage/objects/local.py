@@ -10,6 +10,7 @@ Layout below the root::
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from storage.errors import ObjectNotFound
-from storage.objects.drafts import Draft, Drafts, disk_errors
+from storage.objects.drafts import Draft, Drafts, disk_errors, reading
 from storage.objects.facts import Facts, FactsBook, stamp
 from storage.objects.folder import make_folder, path_of, place, remove_file, walk_keys
 from storage.objects.local_parts import LocalParts
@@ -34,14 +35,17 @@ class LocalObjectStore:
     The web part serves the signed URLs: ``urls.verify`` gives a grant, ``open`` and ``receive_part`` carry it out.
     """
 
-    def __init__(self, root: Path, urls: SignedUrls) -> None:
-        """Create ``root`` if need be. Raises: ObjectStoreUnavailable."""
-        self.urls = urls
+    def __init__(self, root: Path, *, secret: str | bytes, public_url: str) -> None:
+        """Create ``root`` if need be; ``secret`` and ``public_url`` as in ``SignedUrls``.
+
+        Raises: ObjectStoreUnavailable, ValueError (short secret).
+        """
+        self.urls = SignedUrls(secret, public_url)
         self._objects = root / "objects"
         self._facts = FactsBook(root / "facts")
         self._drafts = Drafts(root / "temporary")
         self._parts = LocalParts(root / "multipart", self._drafts)
-        with disk_errors(str(root)):
+        with disk_errors():
             for folder in ("objects", "facts", "multipart", "temporary"):
                 make_folder(root / folder)
 
@@ -59,13 +63,13 @@ class LocalObjectStore:
     @contextmanager
     def open(self, key: str, start: int = 0, end: int | None = None) -> Iterator[BinaryIO]:
         """See the port."""
-        with disk_errors(key):
+        with reading(key, self._objects):
             file = self._path(key).open("rb", buffering=0)
         with file:
             file.seek(start)
 
             def pull(size: int) -> bytes:
-                with disk_errors(key):
+                with disk_errors():
                     return file.read(size) or b""
 
             with pulled(pull, size=None if end is None else max(end - start, 0)) as body:
@@ -81,20 +85,22 @@ class LocalObjectStore:
     def stat(self, key: str) -> StoredObject:
         """See the port."""
         path = self._path(key)
-        with disk_errors(key):
+        with reading(key, self._objects):
             return _stored(key, self._facts.get(key, path))
 
     def delete(self, keys: Sequence[str]) -> None:
         """See the port."""
         for key in keys:
             path = self._path(key)
-            with disk_errors(key):
+            with disk_errors():
                 remove_file(path, self._objects)
                 self._facts.forget(key)
 
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[StoredObject]:
         """See the port."""
-        with disk_errors(prefix):
+        with disk_errors():
+            if not self._objects.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "not mounted", str(self._objects))
             for key in walk_keys(self._objects, prefix, after):
                 # an object deleted since its name was read is simply not there
                 with suppress(ObjectNotFound):
@@ -141,7 +147,7 @@ class LocalObjectStore:
 
     def discard_unfinished(self, older_than: datetime, *, limit: int = 1000) -> int:
         """See the port."""
-        with disk_errors("unfinished write"):
+        with disk_errors():
             drafts = self._drafts.discard_older(older_than, limit)
             return drafts + self._parts.discard_older(older_than, limit - drafts)
 
@@ -155,7 +161,7 @@ class LocalObjectStore:
         self, key: str, draft: Draft, *, etag: str, sha256: str | None, content_type: str | None
     ) -> StoredObject:
         """Move a written draft to its key; facts first, for facts that fit no file do no harm."""
-        with disk_errors(key):
+        with disk_errors():
             facts = stamp(draft.path, etag, sha256=sha256, content_type=content_type)
             draft.seal()
             self._facts.put(key, facts)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from storage.errors import ObjectMismatch, ObjectNotFound, ObjectTooLarge
-from storage.objects.drafts import Draft, Drafts, disk_errors
+from storage.objects.drafts import Draft, Drafts, disk_errors, reading
 from storage.objects.folder import remove_older, sync_folder
 from storage.objects.measured import MeasuredBody
 from storage.objects.parts import check_parts, joined_etag
@@ -45,7 +45,7 @@ class LocalParts:
     def start(self, key: str, content_type: str | None) -> str:
         """Open an upload and return its id."""
         multipart_id = secrets.token_hex(16)
-        with disk_errors(key):
+        with disk_errors():
             folder = self._root / multipart_id
             folder.mkdir()
             with (folder / "upload.json").open("w") as file:
@@ -72,7 +72,7 @@ class LocalParts:
                     f"part {grant.number} ended after {measured.size_bytes} of {grant.size_bytes} bytes"
                 )
             draft.seal()
-            with disk_errors(grant.multipart_id):
+            with reading(f"open upload {grant.multipart_id}", self._root):
                 # no making of folders here: an upload that was aborted meanwhile must stay away
                 os.replace(draft.path, folder / f"{grant.number:05d}-{measured.sha256}")
                 sync_folder(folder)
@@ -82,7 +82,7 @@ class LocalParts:
         """Return the latest version of each part, by number. Raises: ObjectNotFound."""
         folder, _ = self._upload(key, multipart_id)
         latest: dict[int, tuple[int, StoredPart]] = {}
-        with disk_errors(multipart_id):
+        with reading(f"open upload {multipart_id}", self._root):
             for path in folder.iterdir():
                 if (match := _PART.fullmatch(path.name)) is None:
                     continue
@@ -98,7 +98,10 @@ class LocalParts:
         folder, content_type = self._upload(key, multipart_id)
         ordered = check_parts(parts, self.list(key, multipart_id))
         for part in ordered:
-            with disk_errors(multipart_id), (folder / f"{part.number:05d}-{part.etag}").open("rb") as file:
+            with (
+                reading(f"open upload {multipart_id}", self._root),
+                (folder / f"{part.number:05d}-{part.etag}").open("rb") as file,
+            ):
                 while piece := file.read(COPY_BYTES):
                     draft.write(piece)
         return Joined(joined_etag(ordered), content_type)
@@ -122,7 +125,7 @@ class LocalParts:
         if _ID.fullmatch(multipart_id) is None:
             raise ObjectNotFound(f"no open upload {multipart_id!r}")
         folder = self._root / multipart_id
-        with disk_errors(f"open upload {multipart_id}"):
+        with reading(f"open upload {multipart_id}", self._root):
             upload = json.loads((folder / "upload.json").read_text())
         if upload["key"] != key:
             raise ObjectNotFound(f"no open upload {multipart_id} for {key}")

@@ -1,0 +1,135 @@
+"""What the S3 store promises when its server is down, frozen or falls over midway."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from storage.errors import ObjectStoreUnavailable
+from storage.objects.s3 import S3ObjectStore
+from storage.objects.s3_access import S3Access
+from tests.fakes.s3_server import free_port
+
+KEY = "inputs/x/source"
+
+
+def store_at(port: int) -> S3ObjectStore:
+    access = S3Access(endpoint_url=f"http://127.0.0.1:{port}", access_key="test", secret_key="test-secret")
+    return S3ObjectStore("bucket", access)
+
+
+class Untouched(io.RawIOBase):
+    """A body that must not be read."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("the client's body was read although the store is down")
+
+
+@contextmanager
+def frozen_server() -> Iterator[int]:
+    """Takes connections, as the kernel does for a stopped process, and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield listener.getsockname()[1]
+
+
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """Takes no more connections: a connect hangs as it does towards a host that is gone."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        yield port
+        for one in waiting:
+            one.close()
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    yield free_port()
+
+
+@pytest.mark.parametrize("outage", [nobody, frozen_server, full_backlog])
+def test_a_put_to_a_store_that_is_down_fails_within_three_seconds_and_reads_nothing(outage: object) -> None:
+    with outage() as port:  # type: ignore[operator]
+        store = store_at(port)
+        started = time.monotonic()
+        with pytest.raises(ObjectStoreUnavailable):
+            store.put(KEY, Untouched())
+        assert time.monotonic() - started < 3.5
+
+
+@pytest.mark.parametrize("call", ["stat", "open", "check", "list", "start"])
+def test_every_call_tells_of_a_store_that_refuses_connections(call: str) -> None:
+    store = store_at(free_port())
+
+    def opened() -> None:
+        with store.open(KEY):
+            pass
+
+    calls = {
+        "stat": lambda: store.stat(KEY),
+        "open": opened,
+        "check": store.check,
+        "list": lambda: list(store.list("inputs/")),
+        "start": lambda: store.start_multipart(KEY),
+    }
+    with pytest.raises(ObjectStoreUnavailable) as caught:
+        calls[call]()
+    assert "test-secret" not in str(caught.value)
+
+
+@contextmanager
+def scripted(*answers: bytes) -> Iterator[int]:
+    """Answers one connection per script entry and hangs up."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+
+        def serve() -> None:
+            for answer in answers:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+    thread.join(5)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+HALF = (
+    b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: "e"\r\nLast-Modified: Sat, 21 Nov 2026 01:00:00 GMT\r\n'
+    b"Connection: close\r\n\r\n" + b"x" * 400
+)
+FORBIDDEN = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Length: 56\r\nConnection: close\r\n\r\n"
+    b"<Error><Code>AccessDenied</Code><Message>n</Message></Error>"[:56]
+)
+
+
+def test_a_body_cut_off_midway_is_unavailability_not_a_short_object() -> None:
+    with scripted(OK, HALF) as port, store_at(port).open(KEY) as body, pytest.raises(ObjectStoreUnavailable):
+        list(iter(lambda: body.read(100), b""))
+
+
+def test_refused_credentials_are_unavailability_not_the_clients_fault() -> None:
+    with scripted(FORBIDDEN) as port, pytest.raises(ObjectStoreUnavailable):
+        store_at(port).put(KEY, b"x")
