@@ -20,8 +20,6 @@ from pipeline.media import MediaInfo, PacketIndex
 from pipeline.pipelines.base import Pipeline
 from pipeline.planning import Range, Selection, select
 
-DEFAULT_SAMPLER: Mapping[str, Any] = {"policy": "stride", "stride": 5}
-
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -133,8 +131,8 @@ class _Clock:
 
 
 def sampler_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the sampler the params ask for, or the default for pipelines that offer none."""
-    sampler: Mapping[str, Any] = params.get("sampler") or DEFAULT_SAMPLER
+    """Return the sampler the params ask for; empty, which is the default one, for pipelines that offer none."""
+    sampler: Mapping[str, Any] = params.get("sampler") or {}
     return sampler
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.errors import ModelError
 
@@ -39,12 +39,6 @@ class Weights(_Part):
     url: Annotated[str, Field(pattern=r"^https://")] | None = None
     sha256: Digest | None = None
     bytes: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _pinned(self) -> Self:
-        if self.url and not self.sha256:
-            raise ValueError("weights with a url need a sha256")
-        return self
 
 
 class Input(_Part):
@@ -81,6 +75,8 @@ class Output(_Part):
     #: the score a job gets that asks for none
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.5
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.45
+    #: suppress boxes of different classes by each other too: for models that name one thing twice
+    nms_across_classes: bool = False
     max_findings: Annotated[int, Field(ge=1, le=1000)] = 300
     #: outputs by the decoder's name for them, where the model calls them otherwise: {boxes = "loc", scores = "conf"}
     names: dict[str, str] = {}
@@ -107,15 +103,6 @@ class ModelCard(_Part):
     input: Input
     output: Output
 
-    @model_validator(mode="after")
-    def _decoder_fits(self) -> Self:
-        known = DECODERS[self.task]
-        if self.output.decoder not in known:
-            raise ValueError(f"output.decoder: a {self.task} model takes one of {', '.join(known)}")
-        if not self.output.labels:
-            raise ValueError("output: give labels or labels_file")
-        return self
-
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON data."""
         return self.model_dump(mode="json")
@@ -131,7 +118,7 @@ def load_card(folder: Path) -> ModelCard:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CardInvalid(f"{path}: {error}") from error
-    faults = _take_labels(folder, data)
+    faults = _take_labels(folder, data) + _cross_faults(data)
     try:
         card = ModelCard.model_validate(data)
     except ValidationError as error:
@@ -158,6 +145,20 @@ def _take_labels(folder: Path, data: dict[str, Any]) -> list[str]:
         return [f"output.labels_file: {error}"]
     output["labels"] = [line.strip() for line in text.splitlines() if line.strip()]
     return []
+
+
+def _cross_faults(data: dict[str, Any]) -> list[str]:
+    """Return what is wrong between fields; on the raw data, so that it is told together with faults of the fields."""
+    faults = []
+    weights, output, task = data.get("weights"), data.get("output"), data.get("task")
+    if isinstance(weights, dict) and weights.get("url") and not weights.get("sha256"):
+        faults.append("weights.sha256: needed where there is a url")
+    if isinstance(output, dict):
+        if not output.get("labels"):
+            faults.append("output: give labels or labels_file")
+        if task in DECODERS and output.get("decoder") not in DECODERS[task]:
+            faults.append(f"output.decoder: a {task} model takes one of {', '.join(DECODERS[task])}")
+    return faults
 
 
 def _fault(item: Any) -> str:

@@ -16,52 +16,26 @@ from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.motion_picture import Look, background, changed_boxes, cut_score, look_at
 from pipeline.pipelines.motion_summary import SUMMARY_FIELDS, summarize_motion
-from pipeline.sampling import SAMPLER_SCHEMA
+from pipeline.pipelines.schemas import integer, number, params_schema
 from pipeline.spec import PipelineSpec
 
 #: frames the background is the median of; also the lead-in, so that rows do not depend on where the input is cut
 WINDOW_FRAMES = 8
 
 
-def _number(default: float, low: float, high: float, description: str) -> dict[str, Any]:
-    return {"type": "number", "default": default, "minimum": low, "maximum": high, "description": description}
-
-
-PARAMS_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "sampler": SAMPLER_SCHEMA,
-        "width": {
-            "type": "integer",
-            "default": 640,
-            "minimum": 16,
-            "maximum": 4096,
-            "description": "Frames are shrunk to at most this many pixels wide before they are looked at.",
-        },
-        "threshold": {
-            "type": "integer",
-            "default": 18,
-            "minimum": 1,
-            "maximum": 255,
-            "description": "Grey levels (of 255) by which a pixel must differ from the background to count as changed.",
-        },
-        "min_area": _number(0.002, 0.0, 1.0, "Smallest moving box that is reported, as a share of the picture."),
-        "max_boxes": {
-            "type": "integer",
-            "default": 20,
-            "minimum": 0,
-            "maximum": 200,
-            "description": "At most this many moving boxes per frame, largest first.",
-        },
-        "cut_above": _number(
-            0.2, 0.01, 1.0, "Scene cut: share of pixels changed x (1 - likeness of the two pictures) above this."
-        ),
-        "still_below": _number(0.3, 0.0, 255.0, "Still: mean change to the frame before, in grey levels, below this."),
-        "black_below": _number(32.0, 0.0, 255.0, "Black: 98 % of the picture is darker than this grey level."),
-        "blur_below": _number(20.0, 0.0, 1e6, "Blurred: variance of the Laplacian at 320 pixels below this."),
-    },
-}
+PARAMS_SCHEMA = params_schema(
+    threshold=integer(
+        18, 1, 255, "Grey levels (of 255) by which a pixel must differ from the background to count as changed."
+    ),
+    min_area=number(0.002, 0.0, 1.0, "Smallest moving box that is reported, as a share of the picture."),
+    max_boxes=integer(20, 0, 200, "At most this many moving boxes per frame, largest first."),
+    cut_above=number(
+        0.2, 0.01, 1.0, "Scene cut: share of pixels changed x (1 - likeness of the two pictures) above this."
+    ),
+    still_below=number(0.3, 0.0, 255.0, "Still: mean change to the frame before, in grey levels, below this."),
+    black_below=number(32.0, 0.0, 255.0, "Black: 98 % of the picture is darker than this grey level."),
+    blur_below=number(20.0, 0.0, 1e6, "Blurred: variance of the Laplacian at 320 pixels below this."),
+)
 
 
 @dataclass(slots=True)

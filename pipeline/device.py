@@ -1,0 +1,51 @@
+"""Which device a model runs on, and what its errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pipeline.errors import DeviceOutOfMemory, ModelError, PipelineError
+
+#: what runtimes say when memory is short, in lower case; they have no common class for it
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "alloc_failed",
+    "not enough memory",
+    "defaultcpuallocator: can't allocate memory",
+)
+
+
+def choose_device(wanted: str, available: Collection[str]) -> str:
+    """Return the device to use: ``wanted`` if available, for "auto" the first GPU, else "cpu".
+
+    wanted: auto, cpu, cuda or cuda:<n>. available: what the runtime found, such as {"cpu", "cuda"}.
+    Raises: ModelError with code ``device.unavailable``.
+    """
+    kind = wanted.partition(":")[0]
+    if kind == "auto":
+        return "cuda" if "cuda" in available else "cpu"
+    if kind not in available:
+        raise ModelError(
+            f"no {wanted} device here; there is {', '.join(sorted(available))}",
+            code="device.unavailable",
+            advice="Set FQ_DEVICE=auto, or install the runtime's GPU build.",
+        )
+    return wanted
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a runtime's error says that the device or the host has no room."""
+    if isinstance(error, MemoryError | DeviceOutOfMemory):
+        return True
+    return type(error).__name__ == "OutOfMemoryError" or any(word in str(error).lower() for word in _OUT_OF_MEMORY)
+
+
+def own_error(error: BaseException, doing: str) -> PipelineError:
+    """Return a runtime's error as one of ours: DeviceOutOfMemory or ModelError; ``doing`` begins the message."""
+    if isinstance(error, PipelineError):
+        return error
+    kind = DeviceOutOfMemory if is_out_of_memory(error) else ModelError
+    text = " ".join(str(error).split())[:500]
+    return kind(f"{doing}: {type(error).__name__}: {text}")

@@ -1,0 +1,172 @@
+"""The shelf: cards in folders, weights by digest, each model loaded once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import DeviceOutOfMemory, ParamsError
+from pipeline.models.base import Model
+from pipeline.models.card import CARD_FILE, CardInvalid, ModelCard, load_card
+from pipeline.models.loaded import Forward, LoadedModel
+from pipeline.models.pull import file_digest, find_weights, pull_weights
+
+#: cards that come with the project
+BUILT_IN = Path(__file__).resolve().parents[2] / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class _Package:
+    card: ModelCard
+    folder: Path
+
+
+class FolderShelf:
+    """The ModelShelf over folders of model packages (``<folder>/<name>/model.toml``); safe for several threads.
+
+    A name in a later folder replaces the same name of an earlier one. Cards are read when the shelf is made; one that
+    is broken does not hide the others: it is in ``faults``, and asking for it says what is wrong. At most
+    ``max_loaded`` models stay loaded, the least recently used goes first.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        *,
+        cache_dir: Path,
+        mirror: str | None = None,
+        device: str = "auto",
+        threads: int = 0,
+        max_loaded: int = 4,
+    ) -> None:
+        self._cache_dir = cache_dir
+        self._mirror = mirror
+        self._device = device
+        self._threads = threads
+        self._max_loaded = max_loaded
+        self._lock = threading.RLock()
+        self._loaded: OrderedDict[str, Model] = OrderedDict()
+        self._packages: dict[str, _Package] = {}
+        #: folder name -> what is wrong with its card
+        self.faults: dict[str, CardInvalid] = {}
+        for folder in folders:
+            self._read(folder)
+
+    def card(self, name: str) -> ModelCard:
+        """Raises: ParamsError with code ``model.unknown``."""
+        return self._package(name).card
+
+    def cards(self) -> Sequence[ModelCard]:
+        """All cards on offer, by name."""
+        return [self._packages[name].card for name in sorted(self._packages)]
+
+    def digest(self, name: str) -> str | None:
+        """Return the SHA-256 of a model's weights: the card's, or that of the file beside it; None where absent.
+
+        Raises: ParamsError with code ``model.unknown``.
+        """
+        package = self._package(name)
+        beside = package.folder / package.card.weights.file
+        return package.card.weights.sha256 or (file_digest(beside) if beside.is_file() else None)
+
+    def weights(self, name: str) -> Path | None:
+        """Return where a model's weights lie on this machine, None where they do not. Raises as ``pull``."""
+        package = self._package(name)
+        return find_weights(package.card, package.folder, self._cache_dir)
+
+    def pull(self, name: str) -> Path:
+        """Make sure that a model's weights are on this machine. Raises: ParamsError, ModelUnavailable."""
+        package = self._package(name)
+        return pull_weights(package.card, package.folder, self._cache_dir, mirror=self._mirror)
+
+    def load(self, name: str) -> Model:
+        """Return the loaded model, pulling weights by digest first if need be.
+
+        Raises: ParamsError, ModelUnavailable, ModelError, DeviceOutOfMemory.
+        """
+        with self._lock:
+            if name not in self._loaded:
+                path = self.pull(name)
+                while len(self._loaded) >= self._max_loaded:
+                    self._evict_oldest()
+                self._loaded[name] = self._open(name, path)
+            self._loaded.move_to_end(name)
+            return self._loaded[name]
+
+    def evict(self, name: str) -> None:
+        """Unload one model, if it is loaded."""
+        with self._lock:
+            model = self._loaded.pop(name, None)
+            if model is not None:
+                model.close()
+
+    def close(self) -> None:
+        """Unload everything."""
+        with self._lock:
+            while self._loaded:
+                self._evict_oldest()
+
+    def _open(self, name: str, path: Path) -> Model:
+        card = self.card(name)
+        try:
+            return LoadedModel(card, _forward(card, path, self._device, self._threads))
+        except DeviceOutOfMemory:
+            if not self._loaded:
+                raise
+            self.close()  # the others can be loaded again; this one is wanted now
+            return LoadedModel(card, _forward(card, path, self._device, self._threads))
+
+    def _evict_oldest(self) -> None:
+        _, model = self._loaded.popitem(last=False)
+        model.close()
+
+    def _package(self, name: str) -> _Package:
+        if name in self.faults and name not in self._packages:
+            raise self.faults[name]
+        if name not in self._packages:
+            raise ParamsError(
+                f"There is no model {name!r} here.",
+                code="model.unknown",
+                advice=f"Known models: {', '.join(sorted(self._packages)) or 'none'}.",
+            )
+        return self._packages[name]
+
+    def _read(self, folder: Path) -> None:
+        for path in sorted(folder.glob(f"*/{CARD_FILE}")):
+            try:
+                card = load_card(path.parent)
+            except CardInvalid as error:
+                self.faults[path.parent.name] = error
+            else:
+                self._packages[card.name] = _Package(card, path.parent)
+
+
+def open_shelf(
+    *,
+    model_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    mirror: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+) -> FolderShelf:
+    """Return the shelf of the built-in cards and, where given, of a user's folder, which goes before them.
+
+    cache_dir: where fetched weights are kept, ``~/.cache/framequeue/models`` unless told. mirror: see ``pull_weights``.
+    """
+    folders = [BUILT_IN] if model_dir is None else [BUILT_IN, model_dir]
+    cache = cache_dir or Path.home() / ".cache" / "framequeue" / "models"
+    return FolderShelf(folders, cache_dir=cache, mirror=mirror, device=device, threads=threads)
+
+
+def _forward(card: ModelCard, path: Path, device: str, threads: int) -> Forward:
+    """Load weights with the card's runtime, which is imported only now."""
+    if card.runtime == "torchscript":
+        from pipeline.models.torchscript_runtime import TorchScriptForward  # noqa: PLC0415 - see that module
+
+        return TorchScriptForward(card, path, device=device, threads=threads)
+    from pipeline.models.onnx_runtime import OnnxForward  # noqa: PLC0415 - motion needs no runtime
+
+    return OnnxForward(card, path, device=device, threads=threads)

@@ -1,0 +1,75 @@
+"""TorchScript models. torch is imported when the first one is loaded, never before."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.device import choose_device, own_error
+from pipeline.errors import ModelError
+from pipeline.models.card import ModelCard
+from pipeline.models.decoders import Outputs
+
+
+class TorchScriptForward:
+    """One scripted or traced module; its archive is read by TorchScript's own loader, never by pickle."""
+
+    fixed_batch: int | None = None
+
+    def __init__(self, card: ModelCard, path: Path, *, device: str = "auto", threads: int = 0) -> None:
+        """threads: of the whole process, 0 leaves them. Raises: ModelError, DeviceOutOfMemory."""
+        _check_archive(card, path)
+        # A second and a half to import, and most workers never need it.
+        import torch  # noqa: PLC0415 - see above
+
+        self._torch: Any = torch  # Any: half of its functions carry no types
+        self._device = choose_device(device, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"})
+        if threads:
+            torch.set_num_threads(threads)
+        # Half precision only pays on a GPU; on the CPU many layers have no such kernel.
+        self._half = card.precision == "fp16" and self._device != "cpu"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # the loader is deprecated, the format is not gone
+                module = self._torch.jit.load(str(path), map_location=self._device)
+            module = module.eval()
+            self._module: Any = module.half() if self._half else module
+        except Exception as error:
+            raise own_error(error, f"{card.name} cannot be loaded") from error
+
+    def __call__(self, batch: NDArray[np.float32]) -> Outputs:
+        """Run one batch; outputs of a tuple are named 0, 1, ..., a single tensor ``output``."""
+        torch = self._torch
+        with torch.inference_mode():
+            values = torch.from_numpy(batch).to(self._device)
+            found = self._module(values.half() if self._half else values)
+        if isinstance(found, torch.Tensor):
+            found = {"output": found}
+        elif isinstance(found, tuple | list):
+            found = {str(place): value for place, value in enumerate(found)}
+        return {str(name): value.float().cpu().numpy() for name, value in found.items()}
+
+    def close(self) -> None:
+        """Free the module and give its memory back to the device."""
+        self._module = None
+        if self._device != "cpu":
+            self._torch.cuda.empty_cache()
+
+
+def _check_archive(card: ModelCard, path: Path) -> None:
+    """Raise ModelError unless the file is a TorchScript archive: a pickled module would be code, not weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{card.name}: {path.name} is not a TorchScript archive") from error
+    if not any(name.endswith("/constants.pkl") for name in names) or not any("/code/" in name for name in names):
+        raise ModelError(
+            f"{card.name}: {path.name} is not a TorchScript archive",
+            advice="Save it with torch.jit.save(torch.jit.script(module)) or torch.jit.trace.",
+        )

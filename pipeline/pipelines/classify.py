@@ -1,0 +1,99 @@
+"""Classify: the best labels of each frame, by any classifier on the shelf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.frame import Frame
+from pipeline.media import MediaInfo
+from pipeline.pipelines.base import Params, Row
+from pipeline.pipelines.modelled import Modelled
+from pipeline.pipelines.schemas import MODEL_NAME_PATTERN, integer, number, params_schema
+from pipeline.pipelines.timeline import Pace, Stretches
+from pipeline.spec import PipelineSpec
+
+#: labels told in the summary
+TOLD_LABELS = 20
+
+SUMMARY_FIELDS = {
+    "frames": "Frames looked at.",
+    "duration_seconds": "Length of the input; 0 for a still.",
+    "label": "The label with the highest mean score, null where none reached min_score.",
+    "score": "Its mean score over all frames (a frame that does not name it counts 0).",
+    "labels": "The 20 best: label, mean_score, best_score, frames (in which it is named), seconds (in which it leads).",
+    "timeline": "Stretches with the same leading label: from_seconds, to_seconds, label; at most 1,000.",
+    "truncated": "Names of the lists above that hold only their first entries.",
+}
+
+
+class Classify(Modelled):
+    """Run a classifier on every sampled frame; frames are independent, so no lead-in is needed."""
+
+    spec = PipelineSpec(
+        name="classify",
+        description="The best labels of each picture and how they change over time; any classifier of the model shelf.",
+        accepts=("image", "video"),
+        params_schema={
+            **params_schema(
+                model={
+                    "type": "string",
+                    "pattern": MODEL_NAME_PATTERN,
+                    "description": "Classifier of the model shelf; there is no default.",
+                },
+                top_k=integer(5, 1, 100, "At most this many labels per frame, best first."),
+                min_score=number(0.0, 0.0, 1.0, "Labels under this score are left out; null: as the model's card says.")
+                | {"type": ["number", "null"]},
+            ),
+            "required": ["model"],
+        },
+        lane="cpu",
+        summary_fields=SUMMARY_FIELDS,
+        model_tasks=("classify",),
+    )
+
+    def observe(self, state: Any, frame: Frame, inferred: Any, params: Params) -> Row:
+        """Return the frame's labels, best first."""
+        return {"labels": inferred[: params["top_k"]]}
+
+    def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
+        """Return the job's summary; see ``spec.summary_fields``."""
+        pace, leading, frames = Pace(), Stretches(), 0
+        labels: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            frames += 1
+            seconds = row["pts_seconds"]
+            pace.step(seconds)
+            leading.add(seconds, row["labels"][0]["label"] if row["labels"] else None)
+            for one in row["labels"]:
+                entry = labels.setdefault(one["label"], {"total": 0.0, "best": 0.0, "frames": 0})
+                entry["total"] += one["score"]
+                entry["best"] = max(entry["best"], one["score"])
+                entry["frames"] += 1
+        timeline = leading.finish(pace.end_seconds)
+        ranked = sorted(labels, key=lambda name: (-labels[name]["total"], name))
+        told = [_told(name, labels[name], frames, leading) for name in ranked[:TOLD_LABELS]]
+        duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
+        truncated = {"timeline": leading.truncated, "labels": len(ranked) > TOLD_LABELS}
+        return {
+            "frames": frames,
+            "duration_seconds": round(duration, 3),
+            "label": told[0]["label"] if told else None,
+            "score": told[0]["mean_score"] if told else None,
+            "labels": told,
+            "timeline": [
+                {"from_seconds": one["from_seconds"], "to_seconds": one["to_seconds"], "label": one["value"]}
+                for one in timeline
+            ],
+            "truncated": sorted(name for name, cut in truncated.items() if cut),
+        }
+
+
+def _told(name: str, entry: dict[str, Any], frames: int, leading: Stretches) -> dict[str, Any]:
+    return {
+        "label": name,
+        "mean_score": round(entry["total"] / frames, 4),
+        "best_score": entry["best"],
+        "frames": entry["frames"],
+        "seconds": round(leading.seconds.get(name, 0.0), 3),
+    }

@@ -1,0 +1,107 @@
+"""Detect: objects with label, score and box, by any detector on the shelf."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.frame import Frame
+from pipeline.media import MediaInfo
+from pipeline.pipelines.base import Params, Row
+from pipeline.pipelines.modelled import Modelled
+from pipeline.pipelines.schemas import MODEL_NAME_PATTERN, integer, number, params_schema
+from pipeline.pipelines.timeline import Curve, Pace
+from pipeline.spec import PipelineSpec
+
+SUMMARY_FIELDS = {
+    "frames": "Frames looked at.",
+    "duration_seconds": "Length of the input; 0 for a still.",
+    "objects": "Objects found, summed over all frames (the same thing counts once per frame).",
+    "labels": "Per label: frames it is in, max at once, mean per frame, best_score, first_seconds, last_seconds.",
+    "counts_over_time": "bin_seconds, and points: seconds and counts (most at once, by label); at most 600.",
+}
+
+
+class Detect(Modelled):
+    """Run a detector on every sampled frame; frames are independent, so no lead-in is needed."""
+
+    spec = PipelineSpec(
+        name="detect",
+        description="Objects with label, score and box, and their counts over time; any detector of the model shelf.",
+        accepts=("image", "video"),
+        params_schema=params_schema(
+            model={
+                "type": "string",
+                "default": "fastestdet",
+                "pattern": MODEL_NAME_PATTERN,
+                "description": "Detector: fastestdet (80 everyday things), yunet (faces), or one of your own.",
+            },
+            min_score=number(None, 0.0, 1.0, "Objects under this score are left out; null: as the model's card says."),
+            max_objects=integer(100, 1, 1000, "At most this many objects per frame, best first."),
+        ),
+        lane="cpu",
+        summary_fields=SUMMARY_FIELDS,
+        model_tasks=("detect",),
+    )
+
+    def observe(self, state: Any, frame: Frame, inferred: Any, params: Params) -> Row:
+        """Return the frame's objects in source pixels and their count by label."""
+        objects = [_in_source(one, frame.scale) for one in inferred[: params["max_objects"]]]
+        counts = Counter(one["label"] for one in objects)
+        return {"objects": objects, "counts": dict(sorted(counts.items()))}
+
+    def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
+        """Return the job's summary; see ``spec.summary_fields``."""
+        pace, curve, frames = Pace(), Curve(), 0
+        labels: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            frames += 1
+            seconds = row["pts_seconds"]
+            pace.step(seconds)
+            curve.add(seconds, row["counts"])
+            for name, count in row["counts"].items():
+                _note(labels, name, count, seconds)
+            for one in row["objects"]:
+                entry = labels[one["label"]]
+                entry["best_score"] = max(entry["best_score"], one["score"])
+        duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
+        return {
+            "frames": frames,
+            "duration_seconds": round(duration, 3),
+            "objects": sum(entry["total"] for entry in labels.values()),
+            "labels": {name: _told(labels[name], frames) for name in sorted(labels)},
+            "counts_over_time": {
+                "bin_seconds": curve.bin_seconds,
+                "points": [{"seconds": at, "counts": peaks} for at, _, peaks in curve.points()],
+            },
+        }
+
+
+def _in_source(one: dict[str, Any], scale: float) -> dict[str, Any]:
+    """Return a finding with box and keypoints taken from frame to source pixels."""
+    moved = {**one, "box": [round(value / scale, 1) for value in one["box"]]}
+    if "keypoints" in one:
+        moved["keypoints"] = [[round(value / scale, 1) for value in point] for point in one["keypoints"]]
+    return moved
+
+
+def _note(labels: dict[str, dict[str, Any]], name: str, count: int, seconds: float) -> None:
+    entry = labels.setdefault(
+        name, {"frames": 0, "total": 0, "max": 0, "best_score": 0.0, "first_seconds": seconds, "last_seconds": seconds}
+    )
+    entry["frames"] += 1
+    entry["total"] += count
+    entry["max"] = max(entry["max"], count)
+    entry["last_seconds"] = seconds
+
+
+def _told(entry: dict[str, Any], frames: int) -> dict[str, Any]:
+    return {
+        "frames": entry["frames"],
+        "max": entry["max"],
+        "mean": round(entry["total"] / frames, 4),
+        "best_score": entry["best_score"],
+        "first_seconds": entry["first_seconds"],
+        "last_seconds": entry["last_seconds"],
+    }

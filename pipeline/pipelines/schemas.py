@@ -1,0 +1,32 @@
+"""Pieces of parameter schemas that several pipelines share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.sampling import SAMPLER_SCHEMA
+
+
+def params_schema(**properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema of ``sampler``, ``width`` and the properties given."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"sampler": SAMPLER_SCHEMA, "width": WIDTH, **properties},
+    }
+
+
+def number(default: float | None, low: float, high: float, description: str) -> dict[str, Any]:
+    """Return the schema of a number; with None as default, null is allowed too."""
+    kind: Any = ["number", "null"] if default is None else "number"
+    return {"type": kind, "default": default, "minimum": low, "maximum": high, "description": description}
+
+
+def integer(default: int, low: int, high: int, description: str) -> dict[str, Any]:
+    """Return the schema of a whole number."""
+    return {"type": "integer", "default": default, "minimum": low, "maximum": high, "description": description}
+
+
+WIDTH = integer(640, 16, 4096, "Frames are shrunk to at most this many pixels wide; never enlarged.")
+MODEL_NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
