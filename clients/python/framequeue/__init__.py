@@ -1,0 +1,54 @@
+"""Client of Framequeue: submit images and videos, wait, read results.
+
+>>> from framequeue import Client
+>>> with Client() as client:
+...     job = client.submit("clip.mp4", "motion").wait()
+...     print(job.summary)
+"""
+
+from framequeue.client import Client
+from framequeue.documents import Fault, Frame, JobWarning, Page, Pipeline, Upload
+from framequeue.errors import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    FramequeueError,
+    InvalidError,
+    JobFailedError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    WaitTimeoutError,
+)
+from framequeue.job import Job
+from framequeue.version import __version__
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIStatusError",
+    "AuthenticationError",
+    "Client",
+    "ConfigurationError",
+    "ConflictError",
+    "Fault",
+    "Frame",
+    "FramequeueError",
+    "InvalidError",
+    "Job",
+    "JobFailedError",
+    "JobWarning",
+    "NotFoundError",
+    "Page",
+    "PermissionDeniedError",
+    "Pipeline",
+    "RateLimitError",
+    "ServerError",
+    "Upload",
+    "WaitTimeoutError",
+    "__version__",
+]
