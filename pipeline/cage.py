@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import stat
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cage_process import CageProcess
+from pipeline.errors import CageError, MediaError
 from pipeline.frame import Frame
 from pipeline.media import MediaInfo, MediaLimits, PacketIndex
 
@@ -23,25 +31,41 @@ class Cage:
     def __init__(
         self, limits: MediaLimits | None = None, *, memory_bytes: int = 1536 * 1024**2,
         answer_seconds: float = 30.0, recycle_after: int = 200,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """``answer_seconds``: the longest silence of the child before it is killed as hung."""
-        raise NotImplementedError
+        self._limits = limits or MediaLimits()
+        self._memory_bytes = memory_bytes
+        self._answer_seconds = answer_seconds
+        self._recycle_after = recycle_after
+        self._process: CageProcess | None = None
+        self._busy = threading.Lock()
+        self._inputs = 0
+        self._last_path: Path | None = None
+        self._warnings: list[dict[str, str]] = []
 
     def __enter__(self) -> Cage:
-        raise NotImplementedError
+        self._running()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        raise NotImplementedError
+        self._end()
 
     def probe(self, path: Path) -> MediaInfo:
         """Judge the input by content. Raises: MediaError, CageError."""
-        raise NotImplementedError
+        self._warnings = []
+        head, _ = self._ask(path, {"op": "probe"})
+        info = head["info"]
+        return MediaInfo(**{**info, "warnings": tuple(info["warnings"])})
 
     def index(self, path: Path) -> PacketIndex:
         """Read the packets without decoding. Raises: MediaError, CageError."""
-        raise NotImplementedError
+        head, payload = self._ask(path, {"op": "index"})
+        count = head["count"]
+        pts = np.frombuffer(payload, np.int64, count)
+        key = np.frombuffer(payload, np.bool_, count, 8 * count)
+        return PacketIndex(pts, key, Fraction(*head["time_base"]), head["timed"])
 
     def frames(
         self, path: Path, wanted: NDArray[np.int64], *, width: int | None = None, report_from: int = 0
@@ -54,18 +78,119 @@ class Cage:
         a frame could be had. Closing the generator early stops the decoding.
         Raises: MediaError (nothing could be decoded), CageError.
         """
-        raise NotImplementedError
+        places = np.ascontiguousarray(wanted, np.int64)
+        if places.ndim != 1 or np.any(places[1:] <= places[:-1]) or (len(places) and places[0] < 0):
+            raise ValueError("wanted places must be one rising row, from 0")
+        return self._stream(path, places, width, report_from)
 
     @property
     def warnings(self) -> tuple[dict[str, str], ...]:
         """Damage met since the last ``probe``: [{"code": "media.damaged", "message": ...}]."""
-        raise NotImplementedError
+        return tuple(self._warnings)
 
     @property
     def in_force(self) -> dict[str, bool]:
         """Which protections the system granted: memory, cpu, files, no_new_privileges, no_network."""
-        raise NotImplementedError
+        return dict(self._running().in_force)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None while there is none."""
+        return self._process.pid if self._process is not None and self._process.alive else None
 
     def kill(self) -> None:
-        """End the child now; the next request starts a fresh one."""
-        raise NotImplementedError
+        """End the child now; the next request starts a fresh one. Safe from any thread."""
+        if self._process is not None:
+            self._process.kill("killed on demand")
+
+    def _stream(self, path: Path, places: NDArray[np.int64], width: int | None, report_from: int) -> Iterator[Frame]:
+        with self._request(path, {"op": "frames", "width": width}, places.tobytes()) as process:
+            head, payload = self._next(process)
+            while head["type"] == "frame":
+                try:
+                    yield _frame(head, payload, report_from)
+                except GeneratorExit:
+                    process.stop_answer()
+                    raise
+                head, payload = self._next(process)
+
+    def _ask(self, path: Path, head: Mapping[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        with self._request(path, head, b"") as process:
+            return self._next(process)
+
+    @contextmanager
+    def _request(self, path: Path, head: Mapping[str, Any], payload: bytes) -> Iterator[CageProcess]:
+        """Send a request about a file and keep the child for its answer alone."""
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("the cage is still answering another request; close it first")
+        try:
+            with _opened(path) as descriptor:
+                self._count_input(path)
+                process = self._running()
+                process.request(head, payload, descriptor)
+            yield process
+        finally:
+            self._busy.release()
+
+    def _next(self, process: CageProcess) -> tuple[dict[str, Any], bytearray]:
+        """Return the next message; raises what it reports. Notes warnings."""
+        head, payload = process.answer()
+        if head["type"] == "error":
+            if head["code"] == "cage.memory":
+                process.kill("out of memory")  # its heap may be in any state
+            raise _error(head)
+        for warning in head.get("warnings", ()):
+            if warning not in self._warnings:
+                self._warnings.append(warning)
+        return head, payload
+
+    def _count_input(self, path: Path) -> None:
+        """Start afresh after many inputs: libraries leak, and an attacker must not stay."""
+        if path == self._last_path:
+            return
+        self._last_path = path
+        self._inputs += 1
+        if self._inputs > self._recycle_after:
+            self._end()
+            self._inputs = 1
+
+    def _running(self) -> CageProcess:
+        if self._process is not None and not self._process.alive:
+            self._end()
+        if self._process is None:
+            self._process = CageProcess(
+                self._limits, memory_bytes=self._memory_bytes, answer_seconds=self._answer_seconds
+            )
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open an input for reading; only regular files. Raises: OSError, MediaError (media.unsupported)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise MediaError("The input is not a file.", code="media.unsupported")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _frame(head: Mapping[str, Any], payload: bytearray, report_from: int) -> Frame:
+    image = np.frombuffer(payload, np.uint8).reshape(head["height"], head["width"], 3)
+    return Frame(
+        image=image, index=head["place"], pts=head["pts"], pts_seconds=head["seconds"], scale=head["scale"],
+        report=head["place"] >= report_from,
+    )  # fmt: skip
+
+
+def _error(head: Mapping[str, Any]) -> Exception:
+    if head["kind"] == "IndexError":
+        return IndexError(head["message"])
+    kind = MediaError if head["kind"] == "MediaError" else CageError
+    return kind(head["message"], code=head["code"], advice=head["advice"])

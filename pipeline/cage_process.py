@@ -1,0 +1,153 @@
+"""One run of the cage's child: starting it, hearing from it within a bound, and ending it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.cage_wire import Gone, Reader, Silence, send_request
+from pipeline.errors import CageError
+from pipeline.media import MediaLimits
+
+#: importing decoders on a busy machine
+_START_SECONDS = 60.0
+#: how long an unwanted answer may take to stop before the child is ended instead
+_STOP_SECONDS = 5.0
+_PIPE_BYTES = 1 << 20
+_ROOT = Path(__file__).resolve().parent.parent
+#: one thread in numpy's linear algebra and few malloc arenas: each would reserve address space
+_ENVIRONMENT = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+class CageProcess:
+    """A child, its pipes, and what it said about its protections. All pipes are closed by ``close``."""
+
+    def __init__(self, limits: MediaLimits, *, memory_bytes: int, answer_seconds: float) -> None:
+        self._answer_seconds = answer_seconds
+        self._ready: dict[str, bool] | None = None
+        self._why_ended: str | None = None
+        self._errors = os.memfd_create("cage-errors", os.MFD_CLOEXEC)
+        self._control, control_end = socket.socketpair()
+        self._answers, answers_end = os.pipe()
+        life_end, self._life = os.pipe()
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        ends = (control_end.fileno(), answers_end, life_end)
+        settings = {
+            "parent": os.getpid(), "main_thread": threading.current_thread() is threading.main_thread(),
+            "memory_bytes": memory_bytes, "answer_seconds": answer_seconds, "limits": asdict(limits),
+        }  # fmt: skip
+        command = [sys.executable, "-E", "-s", "-m", "pipeline.cage_child", *map(str, ends), json.dumps(settings)]
+        try:
+            self._popen = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, pass_fds=ends,
+                cwd=_ROOT, env=_ENVIRONMENT, start_new_session=True,
+            )  # fmt: skip
+        finally:
+            control_end.close()
+            os.close(answers_end)
+            os.close(life_end)
+        largest = max(limits.max_pixels * 3, limits.max_frames * 9)
+        self._reader = Reader(self._answers, largest)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs and is meant to."""
+        return self._why_ended is None and self._popen.poll() is None
+
+    @property
+    def in_force(self) -> dict[str, bool]:
+        """What it said about its protections; waits for its start. Raises: CageError."""
+        if self._ready is None:
+            head, _ = self._read(_START_SECONDS)
+            self._ready = {str(name): bool(value) for name, value in head["in_force"].items()}
+        return self._ready
+
+    def request(self, head: Mapping[str, Any], payload: bytes, descriptor: int) -> None:
+        """Send a request with an open input. Raises: CageError."""
+        _ = self.in_force
+        try:
+            send_request(self._control, head, payload, descriptor)
+        except OSError as error:
+            raise self._ended() from error
+
+    def answer(self) -> tuple[dict[str, Any], bytearray]:
+        """Return the next message of the answer, passing over signs of life. Raises: CageError."""
+        while True:
+            head, payload = self._read(self._answer_seconds)
+            if head.get("type") != "tick":
+                return head, payload
+
+    def stop_answer(self) -> None:
+        """Make the child drop the answer it is giving; ends the child if that takes long."""
+        try:
+            send_request(self._control, {"op": "stop"}, b"", None)
+            while self._read(min(_STOP_SECONDS, self._answer_seconds))[0].get("type") not in ("end", "error", "result"):
+                pass
+        except (CageError, OSError):
+            self.kill("an unwanted answer did not stop")
+
+    def kill(self, why: str) -> None:
+        """End the child now; safe from any thread. Who waits for an answer gets a CageError."""
+        self._why_ended = self._why_ended or why
+        self._popen.kill()
+
+    def close(self) -> None:
+        """End the child, reap it, and close every pipe."""
+        self.kill("closed")
+        self._popen.wait()
+        self._control.close()
+        for descriptor in (self._answers, self._life, self._errors):
+            os.close(descriptor)
+
+    def _read(self, silence_seconds: float) -> tuple[dict[str, Any], bytearray]:
+        try:
+            return self._reader.read(silence_seconds)
+        except Silence as error:
+            self.kill("hung")
+            raise CageError(
+                f"The decoder gave no sign of life for {silence_seconds:g} seconds and was ended.", code="cage.hung"
+            ) from error
+        except Gone as error:
+            raise self._ended() from error
+
+    def _ended(self) -> CageError:
+        """Tell why the child is gone."""
+        if self._popen.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(1.0)  # its pipe closes a moment before it can be reaped
+        if self._popen.poll() is None:
+            self.kill("it closed its pipe or said what it should not")
+            self._popen.wait()
+        status = self._popen.returncode
+        said = self._last_words()
+        if status == -signal.SIGXCPU:
+            return CageError("The decoder used up its processor time without an answer.", code="cage.hung")
+        if "MemoryError" in said or "bad_alloc" in said:
+            return CageError("Decoding needs more memory than the cage allows.", code="cage.memory")
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        why = f", {self._why_ended}" if self._why_ended else ""
+        return CageError(f"The decoder ended with {how}{why}." + (f" Last words: {said}" if said else ""))
+
+    def _last_words(self) -> str:
+        """Return the end of what it wrote to standard error, as harmless text: it handled untrusted bytes."""
+        size = os.fstat(self._errors).st_size
+        lines = os.pread(self._errors, 2048, max(0, size - 2048)).decode("ascii", "replace").strip().splitlines()
+        last = lines[-1] if lines else ""
+        return "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in last)[:200]

@@ -1,0 +1,212 @@
+"""What the cage's child can be asked: probe, index, frames. Every answer is a stream of messages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import av.logging
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from pipeline.cage_wire import Stopped, Tick
+from pipeline.container import OpenVideo, open_video
+from pipeline.decode import Damage, decode_places
+from pipeline.errors import MediaError, PipelineError
+from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
+from pipeline.libav_log import LibavLog
+from pipeline.media import MediaLimits, PacketIndex
+from pipeline.picture import shrunk, turn_of, upright
+from pipeline.probe import probe_file
+from pipeline.sniff import Sniffed, sniff_file
+from pipeline.stills import image_pictures, index_image
+
+Message = tuple[Mapping[str, Any], memoryview | bytes]
+_STANDARD_ERROR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    """What the last index pass found, kept for the frames of the same file."""
+
+    file: tuple[int, ...]
+    scan: PacketScan
+    index: PacketIndex
+    warnings: tuple[Mapping[str, str], ...]
+
+
+class Service:
+    """Answers requests on open descriptors, one at a time."""
+
+    def __init__(self, limits: Mapping[str, Any]) -> None:
+        self._limits = MediaLimits(**limits)
+        self._log = LibavLog(_STANDARD_ERROR)
+        self._indexed: _Indexed | None = None
+        av.logging.restore_default_callback()
+        av.logging.set_libav_level(av.logging.ERROR)
+
+    def answer(
+        self, head: Mapping[str, Any], payload: bytearray, descriptor: int | None, tick: Tick
+    ) -> Iterator[Message]:
+        """Yield the messages of one answer; the last is a result, an end or an error."""
+        try:
+            if descriptor is None:
+                raise OSError("a request without an input")
+            if head["op"] == "probe":
+                yield self._probe(descriptor)
+            elif head["op"] == "index":
+                yield self._index(descriptor, tick)
+            else:
+                yield from self._frames(descriptor, np.frombuffer(payload, np.int64), head["width"], tick)
+        except Stopped:
+            raise
+        except MemoryError:
+            self._indexed = None
+            yield _error("CageError", "cage.memory", "Decoding needs more memory than the cage allows.")
+        except PipelineError as error:
+            yield _error(type(error).__name__, error.code, error.message, error.advice)
+        except IndexError as error:
+            yield _error("IndexError", "frames.unknown", str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a decoder raises must not end the conversation
+            yield _error("CageError", "cage.crashed", f"The decoder failed with {type(error).__name__}.")
+
+    def _probe(self, descriptor: int) -> Message:
+        info, _ = probe_file(descriptor, self._limits, self._log)
+        return {"type": "result", "info": info.as_json(), "warnings": []}, b""
+
+    def _index(self, descriptor: int, tick: Tick) -> Message:
+        found = sniff_file(descriptor)
+        if found.kind == "image":
+            index, warnings = index_image(descriptor, found, self._limits), ()
+        else:
+            with open_video(descriptor, found, self._limits, self._log) as video:
+                indexed = self._index_video(descriptor, video, tick)
+            index, warnings = indexed.index, indexed.warnings
+        base = index.time_base
+        return {
+            "type": "result", "count": len(index), "timed": index.timed,
+            "time_base": [base.numerator, base.denominator], "warnings": list(warnings),
+        }, index.pts.tobytes() + index.key.tobytes()  # fmt: skip
+
+    def _index_video(self, descriptor: int, video: OpenVideo, tick: Tick) -> _Indexed:
+        file = _identity(descriptor)
+        if self._indexed is not None and self._indexed.file == file:
+            return self._indexed
+        scan = scan_packets(video, self._limits, tick)
+        index = packet_index(scan, video.time_base, video.rate)
+        check_duration(index, self._limits)
+        if not len(index):
+            raise _nothing_to_see()
+        self._indexed = _Indexed(file, scan, index, tuple(_index_warnings(video, scan, index)))
+        return self._indexed
+
+    def _frames(self, descriptor: int, wanted: NDArray[np.int64], width: int | None, tick: Tick) -> Iterator[Message]:
+        found = sniff_file(descriptor)
+        if found.kind == "image":
+            yield from self._image_frames(descriptor, found, wanted, width, tick)
+        else:
+            yield from self._video_frames(descriptor, found, wanted, width, tick)
+
+    def _image_frames(
+        self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], width: int | None, tick: Tick
+    ) -> Iterator[Message]:
+        index = index_image(descriptor, found, self._limits)
+        _check_places(wanted, len(index))
+        given = 0
+        for place, picture, scale in image_pictures(descriptor, found, self._limits, wanted, width, tick=tick):
+            given += 1
+            yield _frame(place, index, picture, scale)
+        missing = len(wanted) - given
+        yield {"type": "end", "warnings": [_missing(missing, len(wanted))] if missing else []}, b""
+
+    def _video_frames(
+        self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], width: int | None, tick: Tick
+    ) -> Iterator[Message]:
+        damage = Damage()
+        with open_video(descriptor, found, self._limits, self._log) as video:
+            indexed = self._index_video(descriptor, video, tick)
+            _check_places(wanted, len(indexed.index))
+        given = 0
+        with open_video(descriptor, found, self._limits, self._log) as video:
+            context = video.stream.codec_context
+            reformatter = VideoReformatter()
+            source, decoder = (context.width, context.height), context.codec.name
+            for place, frame in decode_places(video, indexed.scan, indexed.index, wanted, damage, tick=tick):
+                turn = turn_of(frame)
+                full = source[::-1] if turn.swap else source
+                size = shrunk(*full, width)
+                given += 1
+                yield _frame(place, indexed.index, upright(frame, reformatter, size, turn), size[0] / full[0])
+            complaints = self._log.errors(decoder)
+        if len(wanted) and not given:
+            raise MediaError(
+                "Not one of the wanted frames could be decoded.",
+                advice="Check that the video plays, and upload it again.",
+            )
+        warnings = [*indexed.warnings, *_damage_warnings(damage, complaints, len(wanted))]
+        yield {"type": "end", "warnings": warnings}, b""
+
+
+def _identity(descriptor: int) -> tuple[int, ...]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _frame(place: int, index: PacketIndex, picture: NDArray[np.uint8], scale: float) -> Message:
+    height, width, _ = picture.shape
+    pts = int(index.pts[place])
+    head = {
+        "type": "frame", "place": place, "pts": pts, "seconds": float(pts * index.time_base), "scale": scale,
+        "height": height, "width": width,
+    }  # fmt: skip
+    return head, memoryview(np.ascontiguousarray(picture))
+
+
+def _error(kind: str, code: str, message: str, advice: str | None = None) -> Message:
+    return {"type": "error", "kind": kind, "code": code, "message": message, "advice": advice}, b""
+
+
+def _check_places(wanted: NDArray[np.int64], count: int) -> None:
+    if len(wanted) and int(wanted[-1]) >= count:
+        raise IndexError(f"place {int(wanted[-1])} of an input of {count} frames")
+
+
+def _nothing_to_see() -> MediaError:
+    return MediaError(
+        "The video stream holds no frame that could be shown.",
+        advice="Check that the video plays, and upload it again.",
+    )
+
+
+def _damaged(message: str) -> dict[str, str]:
+    return {"code": "media.damaged", "message": message}
+
+
+def _missing(missing: int, wanted: int) -> dict[str, str]:
+    return _damaged(f"{missing} of {wanted} wanted frames could not be decoded and are left out.")
+
+
+def _index_warnings(video: OpenVideo, scan: PacketScan, index: PacketIndex) -> Iterator[dict[str, str]]:
+    if scan.broken:
+        yield _damaged(f"The file is damaged or cut short: reading ended after {len(scan)} packets.")
+    elif video.stream.frames > len(scan):
+        yield _damaged(f"The file ends early: it announces {video.stream.frames} frames and holds {len(scan)}.")
+    if not index.timed:
+        yield {
+            "code": "media.untimed",
+            "message": "The container has no usable timestamps; frames are counted and times follow from the frame rate.",
+        }
+
+
+def _damage_warnings(damage: Damage, complaints: int, wanted: int) -> Iterator[dict[str, str]]:
+    if damage.packets:
+        yield _damaged(f"{damage.packets} packets could not be decoded.")
+    if damage.pictures or (complaints and not damage.packets):
+        yield _damaged(
+            f"The decoder met damaged data {max(complaints, damage.pictures)} times; some pictures may be flawed."
+        )
+    if damage.missing:
+        yield _missing(damage.missing, wanted)

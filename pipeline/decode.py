@@ -1,0 +1,154 @@
+"""Gives the wanted frames of a video, exactly those, in presentation order.
+
+A frame is known by its timestamp. Runs of packets in which nothing is wanted are read past and never decoded;
+a run starts where the decoder can start anew, so leaving one out changes no other picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import av.error
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from pipeline.cage_wire import Tick, no_tick
+from pipeline.container import OpenVideo
+from pipeline.index import PacketScan
+from pipeline.media import PacketIndex
+
+#: two threads: more would hold more pictures and compete with the model
+DECODE_THREADS = 2
+
+
+@dataclass(slots=True)
+class Damage:
+    """What went wrong on the way: packets the decoder refused, pictures it gave with errors, frames it never gave."""
+
+    packets: int = 0
+    pictures: int = 0
+    missing: int = 0
+
+
+def decode_places(
+    video: OpenVideo,
+    scan: PacketScan,
+    index: PacketIndex,
+    wanted: NDArray[np.int64],
+    damage: Damage,
+    *,
+    tick: Tick = no_tick,
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield (place, frame) for each wanted place that could be had, rising; counts what could not in ``damage``.
+
+    wanted: int64, rising places in ``index``. Stops reading after the last one.
+    """  # fmt: skip
+    context = video.stream.codec_context
+    context.thread_type = "AUTO"
+    context.thread_count = DECODE_THREADS
+    frames = _fed_frames(video, _packets_to_feed(scan, index, wanted), damage, tick)
+    left = [int(place) for place in wanted[::-1]]
+    for place, frame in _placed(frames, index):
+        while left and left[-1] < place:
+            damage.missing += 1
+            left.pop()
+        if left and left[-1] == place:
+            left.pop()
+            damage.pictures += frame.is_corrupt
+            yield place, frame
+        if not left:
+            return
+    damage.missing += len(left)
+
+
+def runs(scan: PacketScan) -> NDArray[np.int64]:
+    """Return where runs start, in decoding order: int64, the first always 0.
+
+    A run starts at a reset that no earlier packet is shown after and no later packet of the run before.
+    """
+    count = len(scan)
+    pts = np.frombuffer(scan.pts, np.int64)
+    resets = np.flatnonzero(np.frombuffer(scan.reset, np.bool_))
+    if not count:
+        return np.zeros(0, np.int64)
+    before = np.maximum.accumulate(np.concatenate(([np.iinfo(np.int64).min], pts[:-1])))
+    after = np.minimum.accumulate(pts[::-1])[::-1]
+    good = resets[(before[resets] < pts[resets]) & (after[resets] >= pts[resets])]
+    return np.concatenate(([0], good[good > 0])).astype(np.int64)
+
+
+def _packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return bool, (packets,): those of every run that holds a wanted frame, up to the last one it needs."""
+    if not index.timed:
+        return np.ones(len(scan), np.bool_)
+    feed = np.zeros(len(scan), np.bool_)
+    needed = np.flatnonzero(np.isin(np.frombuffer(scan.pts, np.int64), index.pts[wanted]))
+    starts = runs(scan)
+    run = np.searchsorted(starts, needed, side="right") - 1
+    for start, last in zip(starts[run], needed, strict=True):
+        feed[start : last + 1] = True
+    return feed
+
+
+def _fed_frames(video: OpenVideo, feed: NDArray[np.bool_], damage: Damage, tick: Tick) -> Iterator[VideoFrame]:
+    """Yield what the decoder gives for the packets to feed, starting it anew after each gap."""
+    position, fed_last = -1, True
+    remaining = int(feed.sum())
+    for packet in _demuxed(video, damage):
+        tick()
+        position += 1
+        if position >= len(feed) or not feed[position]:
+            if not remaining:
+                break
+            if fed_last:
+                yield from _drained(video, damage)
+                video.stream.codec_context.flush_buffers()
+            fed_last = False
+            continue
+        fed_last = True
+        remaining -= 1
+        yield from _decoded(video, packet, damage)
+    yield from _drained(video, damage)
+
+
+def _demuxed(video: OpenVideo, damage: Damage) -> Iterator[Packet]:
+    try:
+        for packet in video.container.demux(video.stream):
+            if packet.size:
+                yield packet
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, EOFError):
+        damage.packets += 1  # the rest of the file cannot be read
+
+
+def _decoded(video: OpenVideo, packet: Packet | None, damage: Damage) -> list[VideoFrame]:
+    try:
+        return video.stream.codec_context.decode(packet)
+    except MemoryError:
+        raise
+    except EOFError:
+        return []
+    except (av.error.FFmpegError, ValueError):
+        damage.packets += packet is not None
+        return []
+
+
+def _drained(video: OpenVideo, damage: Damage) -> list[VideoFrame]:
+    return _decoded(video, None, damage)
+
+
+def _placed(frames: Iterator[VideoFrame], index: PacketIndex) -> Iterator[tuple[int, VideoFrame]]:
+    """Give each frame its place: by timestamp, or by counting where there are none. Strangers are left out."""
+    if not index.timed:
+        yield from enumerate(frames)
+        return
+    for frame in frames:
+        if frame.pts is None:
+            continue
+        place = int(np.searchsorted(index.pts, frame.pts))
+        if place < len(index) and index.pts[place] == frame.pts:
+            yield place, frame

@@ -1,0 +1,180 @@
+"""Which frames a video will show, known from its packets alone, without decoding.
+
+A decoder does not show everything it is fed: packets that an edit list cuts away, packets before the first
+keyframe, leading pictures of that keyframe and pictures marked invisible are left out here as they are there.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av.error
+import numpy as np
+from av.packet import Packet
+
+from pipeline.cage_wire import Tick, no_tick
+from pipeline.container import OpenVideo
+from pipeline.errors import MediaError
+from pipeline.media import MediaLimits, PacketIndex
+
+_NONE = np.iinfo(np.int64).min
+#: H.264: IDR; HEVC: BLA and IDR. Other keyframes let later frames refer to what came before them
+_RESETS = {"h264": frozenset({5}), "hevc": frozenset({16, 17, 18, 19, 20})}
+
+
+@dataclass(slots=True)
+class PacketScan:
+    """The packets of the chosen stream in decoding order, one entry each; empty packets are not counted.
+
+    pts, dts: int64, the smallest int64 where absent. key, shown: 0 or 1. reset: whether decoding may start here with
+    nothing before it being missed.
+    """
+
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    dts: array[int] = field(default_factory=lambda: array("q"))
+    key: bytearray = field(default_factory=bytearray)
+    shown: bytearray = field(default_factory=bytearray)
+    reset: bytearray = field(default_factory=bytearray)
+    #: True where reading ended with an error instead of the end
+    broken: bool = False
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+
+def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) -> PacketScan:
+    """Read every packet of the video stream once, in memory that grows by 19 bytes a packet.
+
+    Raises: MediaError (media.too_long).
+    """
+    scan = PacketScan()
+    codec = video.stream.codec_context.codec.canonical_name
+    nal_bytes = nal_length(codec, video.stream.codec_context.extradata)
+    first_key: int | None = None
+    try:
+        for packet in video.container.demux(video.stream):
+            tick()
+            if not packet.size:
+                continue
+            if len(scan) >= limits.max_frames:
+                raise _too_many(limits)
+            if packet.is_keyframe and first_key is None:
+                first_key = _NONE if packet.pts is None else packet.pts
+            _append(scan, packet, first_key, codec, nal_bytes)
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, EOFError):
+        scan.broken = True
+    return scan
+
+
+def packet_index(scan: PacketScan, time_base: Fraction, rate: Fraction) -> PacketIndex:
+    """Order the shown packets as a player would.
+
+    Without usable timestamps (absent, double, or running backwards) frames are counted instead and
+    ``time_base`` becomes the length of one frame.
+    """
+    shown = np.frombuffer(scan.shown, np.bool_)
+    pts = np.frombuffer(scan.pts, np.int64)[shown]
+    key = np.frombuffer(scan.key, np.bool_)[shown]
+    order = np.argsort(pts, kind="stable")
+    ordered = pts[order]
+    usable = bool(np.all(ordered[1:] > ordered[:-1])) and (not len(ordered) or ordered[0] != _NONE)
+    if usable and not _runs_backwards(scan):
+        return PacketIndex(ordered.copy(), key[order], time_base)
+    return PacketIndex(np.arange(len(pts), dtype=np.int64), key.copy(), 1 / rate, timed=False)
+
+
+def check_duration(index: PacketIndex, limits: MediaLimits) -> None:
+    """Refuse what lasts longer than allowed. Raises: MediaError (media.too_long)."""
+    if len(index) and float(index.pts[-1] - index.pts[0]) * float(index.time_base) > limits.max_duration_seconds:
+        raise too_long(limits)
+
+
+def too_long(limits: MediaLimits) -> MediaError:
+    """Return the error for a video above the duration limit."""
+    return MediaError(
+        f"The video is longer than the {limits.max_duration_seconds / 3600:g} hours allowed.", code="media.too_long",
+        advice="Cut it into shorter parts.",
+    )  # fmt: skip
+
+
+def _too_many(limits: MediaLimits) -> MediaError:
+    return MediaError(
+        f"The video has more than {limits.max_frames:,} frames.", code="media.too_long",
+        advice="Cut it into shorter parts.",
+    )  # fmt: skip
+
+
+def _append(scan: PacketScan, packet: Packet, first_key: int | None, codec: str, nal_bytes: int) -> None:
+    pts = _NONE if packet.pts is None else packet.pts
+    visible = not packet.is_discard and first_key is not None and (pts == _NONE or pts >= first_key)
+    scan.pts.append(pts)
+    scan.dts.append(_NONE if packet.dts is None else packet.dts)
+    scan.key.append(packet.is_keyframe)
+    scan.shown.append(visible and not is_hidden(packet, codec))
+    scan.reset.append(packet.is_keyframe and is_reset(packet, codec, nal_bytes))
+
+
+def is_hidden(packet: Packet, codec: str) -> bool:
+    """Say whether a packet holds only a reference that is never shown (VP8 and VP9 alternate references)."""
+    if codec == "vp8":
+        return not memoryview(packet)[0] & 0x10
+    if codec == "vp9":
+        return _vp9_hidden(memoryview(packet))
+    return False
+
+
+def _vp9_hidden(data: memoryview) -> bool:
+    if data[-1] & 0xE0 == 0xC0:  # a superframe: several frames in one packet, the last of them shown
+        return False
+    bits = data[0]
+    if bits >> 6 != 2:
+        return False
+    at = 4 if (bits >> 4) & 3 != 3 else 5  # profile 3 has one more reserved bit
+    if bits >> (7 - at) & 1:  # show_existing_frame
+        return False
+    return not bits >> (5 - at) & 1  # show_frame, two bits further
+
+
+def is_reset(packet: Packet, codec: str, nal_bytes: int) -> bool:
+    """Say whether nothing after this keyframe refers to anything before it."""
+    resets = _RESETS.get(codec)
+    if resets is None:
+        return codec != "vvc"
+    shift, mask = (0, 31) if codec == "h264" else (1, 63)
+    data = bytes(packet)
+    if nal_bytes == 0:
+        return any(data[place] >> shift & mask in resets for place in _annex_b_units(data))
+    place = 0
+    while place + nal_bytes < len(data):
+        if data[place + nal_bytes] >> shift & mask in resets:
+            return True
+        place += nal_bytes + int.from_bytes(data[place : place + nal_bytes], "big")
+    return False
+
+
+def nal_length(codec: str, extradata: bytes | None) -> int:
+    """Return how many bytes tell a unit's length in this stream; 0 where start codes part them (Annex B)."""
+    place = {"h264": 4, "hevc": 21}.get(codec)
+    if place is None or not extradata or len(extradata) <= place or extradata[0] != 1:
+        return 0
+    return (extradata[place] & 3) + 1
+
+
+def _annex_b_units(data: bytes) -> list[int]:
+    places = []
+    found = data.find(b"\0\0\1")
+    while found >= 0 and found + 3 < len(data):
+        places.append(found + 3)
+        found = data.find(b"\0\0\1", found + 3)
+    return places
+
+
+def _runs_backwards(scan: PacketScan) -> bool:
+    """Say whether decoding times fall: joined recordings whose clocks start again."""
+    dts = np.frombuffer(scan.dts, np.int64)
+    dts = dts[dts != _NONE]
+    return bool(np.any(dts[1:] < dts[:-1]))

@@ -1,0 +1,42 @@
+"""What libav complained about, read back from standard error.
+
+libav writes its own log from C. A Python callback would need the interpreter lock inside decoder threads, which
+can deadlock; the child's standard error is a small file in memory, so the text is simply read back from there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+_MAX_BYTES = 256 * 1024
+_LINE = re.compile(rb"^\[(\w+) @ 0x[0-9a-f]+\]", re.MULTILINE)
+_REPEATED = re.compile(rb"Last message repeated (\d+) times")
+
+
+class LibavLog:
+    """Reads the errors written since ``mark``; knows nothing where standard error is not a file of ours."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        mode = os.fstat(descriptor).st_mode if descriptor is not None else 0
+        self._descriptor = descriptor if stat.S_ISREG(mode) else None
+
+    def mark(self) -> None:
+        """Forget what was written so far, and give the room back."""
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+
+    def text(self) -> str:
+        """Return what was written since the mark, bounded."""
+        return self._read().decode("ascii", "replace")
+
+    def errors(self, decoder: str) -> int:
+        """Count the complaints of one decoder since the mark."""
+        data, name = self._read(), decoder.encode()
+        own = sum(1 for match in _LINE.finditer(data) if match[1] == name)
+        return own and own + sum(int(match[1]) for match in _REPEATED.finditer(data))
+
+    def _read(self) -> bytes:
+        return os.pread(self._descriptor, _MAX_BYTES, 0) if self._descriptor is not None else b""

@@ -1,0 +1,85 @@
+"""From a decoded frame to upright RGB of the wanted size."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from av.sidedata.sidedata import Type
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+cv2.setNumThreads(1)
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How stored pixels become an upright picture: first swap the axes, then mirror."""
+
+    swap: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @property
+    def degrees(self) -> int:
+        """The rotation in it, clockwise: 0, 90, 180 or 270; a mirroring alone counts as 0."""
+        if self.swap:
+            return 90 if self.mirror_x else 270
+        return 180 if self.mirror_x and self.mirror_y else 0
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the picture is also mirrored."""
+        return (self.mirror_x != self.mirror_y) != self.swap
+
+    def apply(self, picture: Picture) -> Picture:
+        """Return the picture upright, contiguous; uint8, (h, w, 3)."""
+        turned = picture.transpose(1, 0, 2) if self.swap else picture
+        turned = turned[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+        return np.ascontiguousarray(turned)
+
+
+def turn_of(frame: VideoFrame) -> Turn:
+    """Read the display matrix that a phone writes beside the picture."""
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return Turn()
+    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return Turn(swap=True, mirror_x=c < 0, mirror_y=b < 0)
+    return Turn(mirror_x=a < 0, mirror_y=d < 0)
+
+
+def shrunk(width: int, height: int, wanted: int | None) -> tuple[int, int]:
+    """Return the size at most ``wanted`` pixels wide, keeping aspect; never larger than before."""
+    if wanted is None or width <= wanted:
+        return width, height
+    return wanted, max(1, round(height * wanted / width))
+
+
+def to_rgb(frame: VideoFrame, reformatter: VideoReformatter) -> Picture:
+    """Convert with the frame's own colour matrix and range (swscale); uint8, (h, w, 3), not yet upright.
+
+    One reformatter serves a whole video; ``frame.to_ndarray`` would start threads for every frame.
+    """
+    return reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+
+
+def resized(picture: Picture, width: int, height: int) -> Picture:
+    """Return the picture at that size, averaging areas when it shrinks."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    smaller = height <= picture.shape[0] and width <= picture.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), dtype=np.uint8)
+
+
+def upright(frame: VideoFrame, reformatter: VideoReformatter, size: tuple[int, int], turn: Turn) -> Picture:
+    """Return a frame as upright RGB of ``size`` (width, height); uint8, (height, width, 3)."""
+    width, height = size[::-1] if turn.swap else size
+    return turn.apply(resized(to_rgb(frame, reformatter), width, height))
