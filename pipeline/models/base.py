@@ -37,6 +37,9 @@ class ModelShelf(Protocol):
     def cards(self) -> Sequence[ModelCard]:
         """All cards on offer, by name."""
 
+    def digest(self, name: str) -> str | None:
+        """Return the SHA-256 of a model's weights, None where there are none yet. Raises as ``card``."""
+
     def load(self, name: str) -> Model:
         """Return the loaded model, pulling weights by digest first if need be. Raises: ModelUnavailable, ModelError."""
 

@@ -22,7 +22,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Triple = tuple[float, float, float]
 
 
-class CardInvalid(ModelError):
+class CardError(ModelError):
     """A card that does not fit; the message names every fault."""
 
     code = "model.card_invalid"
@@ -111,20 +111,20 @@ class ModelCard(_Part):
 def load_card(folder: Path) -> ModelCard:
     """Read ``folder``/model.toml, with the labels of its labels file.
 
-    Raises: CardInvalid naming all faults at once.
+    Raises: CardError naming all faults at once.
     """
     path = folder / CARD_FILE
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardInvalid(f"{path}: {error}") from error
+        raise CardError(f"{path}: {error}") from error
     faults = _take_labels(folder, data) + _cross_faults(data)
     try:
         card = ModelCard.model_validate(data)
     except ValidationError as error:
         faults += [_fault(item) for item in error.errors()]
     if faults:
-        raise CardInvalid(f"{path}: " + "; ".join(faults), advice="See docs/howto/add-a-model.md.")
+        raise CardError(f"{path}: " + "; ".join(faults), advice="See docs/howto/add-a-model.md.")
     return card
 
 

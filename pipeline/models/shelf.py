@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import DeviceOutOfMemory, ParamsError
 from pipeline.models.base import Model
-from pipeline.models.card import CARD_FILE, CardInvalid, ModelCard, load_card
+from pipeline.models.card import CARD_FILE, CardError, ModelCard, load_card
 from pipeline.models.loaded import Forward, LoadedModel
 from pipeline.models.pull import file_digest, find_weights, pull_weights
 
@@ -51,7 +51,7 @@ class FolderShelf:
         self._loaded: OrderedDict[str, Model] = OrderedDict()
         self._packages: dict[str, _Package] = {}
         #: folder name -> what is wrong with its card
-        self.faults: dict[str, CardInvalid] = {}
+        self.faults: dict[str, CardError] = {}
         for folder in folders:
             self._read(folder)
 
@@ -138,7 +138,7 @@ class FolderShelf:
         for path in sorted(folder.glob(f"*/{CARD_FILE}")):
             try:
                 card = load_card(path.parent)
-            except CardInvalid as error:
+            except CardError as error:
                 self.faults[path.parent.name] = error
             else:
                 self._packages[card.name] = _Package(card, path.parent)

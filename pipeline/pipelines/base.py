@@ -24,7 +24,8 @@ class Pipeline(Protocol):
     """
 
     spec: PipelineSpec
-    #: how long before a segment's start frames must be observed (not reported) until the state is right
+    #: how long before a segment's start frames must be observed (not reported) until the state is right; a pipeline
+    #: that counts in sampled frames may have ``lead_in_frames: int`` besides: at least so many come before
     lead_in_seconds: float
 
     def check(self, params: Params, shelf: ModelShelf) -> None:

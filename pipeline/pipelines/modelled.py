@@ -52,5 +52,5 @@ class Modelled:
     def models_used(self, params: Params, shelf: ModelShelf) -> Sequence[Mapping[str, Any]]:
         """Return name, version, digest and licence of the model."""
         card = shelf.card(params["model"])
-        digest = getattr(shelf, "digest", lambda name: card.weights.sha256)(card.name)
-        return [{"name": card.name, "version": card.version, "digest": digest, "licence": card.licence}]
+        facts = {"name": card.name, "version": card.version, "digest": shelf.digest(card.name)}
+        return [{**facts, "licence": card.licence}]

@@ -1,0 +1,154 @@
+"""``python -m pipeline PATH``: the whole route on one file, in this process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline import telling
+from pipeline.cage import Cage
+from pipeline.errors import ParamsError
+from pipeline.models.base import ModelShelf
+from pipeline.models.shelf import open_shelf
+from pipeline.pipelines.base import Pipeline
+from pipeline.pipelines.catalog import load_pipelines
+from pipeline.rows import RowWriter, read_rows
+from pipeline.run import Plan, Work, plan_input, run_works
+from pipeline.settings import PipelineSettings
+from pipeline.spec import ParamsInvalid, canonical_params
+
+
+def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
+    """Return the exit code. Raises: PipelineError."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.list:
+        return _list(settings)
+    if options.path is None:
+        parser.error("give a PATH, or --list")
+    if not options.path.is_file():
+        parser.error(f"{options.path} is not a file")
+    pipeline = next(iter(load_pipelines([options.pipeline]).values()))
+    params = _params(pipeline, options)
+    shelf = open_shelf(
+        model_dir=settings.model_dir,
+        cache_dir=settings.model_cache_dir,
+        mirror=settings.model_mirror,
+        device=settings.device,
+        threads=settings.model_threads,
+    )
+    with Cage() as cage:
+        plan = plan_input(pipeline, options.path, params, cage, shelf, segment_seconds=options.segment_seconds)
+        if options.explain:
+            _explain(pipeline, params, plan, shelf)
+            return 0
+        try:
+            return _run(pipeline, plan, params, cage=cage, shelf=shelf, options=options, batch_size=settings.batch_size)
+        finally:
+            shelf.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="Run a pipeline on a file, with no services. See also: python -m pipeline models --help",
+    )
+    parser.add_argument("path", nargs="?", type=Path, metavar="PATH", help="image or video")
+    parser.add_argument("--pipeline", default="motion", metavar="NAME", help="see --list; or module:Class")
+    parser.add_argument("--params", default="{}", metavar="JSON", help="parameters as a job would carry them")
+    parser.add_argument("--model", metavar="NAME", help="short for --params '{\"model\": ...}'")
+    parser.add_argument("--stride", type=int, metavar="N", help="look at every Nth frame")
+    parser.add_argument("--width", type=int, metavar="W", help="shrink frames to at most W pixels wide")
+    parser.add_argument("--rows", type=int, default=8, metavar="N", help="rows to show, spread evenly (default 8)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep all rows as gzip JSON lines")
+    parser.add_argument("--json", action="store_true", help="all rows as JSON lines, the last line is the summary")
+    parser.add_argument("--explain", action="store_true", help="say what would be run, and how it is cut; run nothing")
+    parser.add_argument("--list", action="store_true", help="list the pipelines and their parameters")
+    parser.add_argument("--segment-seconds", type=float, default=30.0, metavar="S", help=argparse.SUPPRESS)
+    return parser
+
+
+def _params(pipeline: Pipeline, options: argparse.Namespace) -> dict[str, Any]:
+    try:
+        params = json.loads(options.params)
+    except ValueError as error:
+        raise ParamsError(f"--params is not JSON: {error}") from error
+    if not isinstance(params, dict):
+        raise ParamsError("--params must be a JSON object")
+    if options.stride is not None:
+        params["sampler"] = {"policy": "stride", "stride": options.stride}
+    for name in ("width", "model"):
+        if getattr(options, name) is not None:
+            params[name] = getattr(options, name)
+    try:
+        return canonical_params(pipeline.spec.params_schema, params)
+    except ParamsInvalid as error:
+        raise ParamsError(str(error), advice="See python -m pipeline --list.") from error
+
+
+def _run(
+    pipeline: Pipeline,
+    plan: Plan,
+    params: Mapping[str, Any],
+    *,
+    cage: Cage,
+    shelf: ModelShelf,
+    options: argparse.Namespace,
+    batch_size: int,
+) -> int:
+    """Run all ranges, keep rows on disk, then summarize from there: memory does not grow with the input."""
+    works = [Work(f"{number + 1}", options.path, span, plan.media) for number, span in enumerate(plan.ranges)]
+    warnings, timings, started = list(plan.warnings), dict[str, float](), time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="framequeue-") as scratch, telling.Progress(options.path.name) as progress:
+        kept = options.out or Path(scratch) / "rows.jsonl.gz"
+        with RowWriter(kept) as writer:
+            for result in run_works(
+                pipeline, works, params, cage, shelf, checkpoint=progress.show, batch_size=batch_size
+            ):
+                if result.error is not None:
+                    raise result.error
+                writer.write_all(result.rows)
+                warnings.extend(result.warnings)
+                for stage, seconds in result.timings.items():
+                    timings[stage] = timings.get(stage, 0.0) + seconds
+        progress.clear()
+        seconds = time.perf_counter() - started
+        summary = pipeline.summarize(read_rows(kept), plan.media, params)
+        if options.json:
+            for row in read_rows(kept):
+                print(json.dumps(row, ensure_ascii=False))
+            document = {"summary": summary, "warnings": warnings, "media": plan.media.as_json(), "timings": timings}
+            print(json.dumps({**document, "models": list(pipeline.models_used(params, shelf))}, ensure_ascii=False))
+            return 0
+        telling.tell_media(options.path, plan.media)
+        telling.tell_run(pipeline.spec.name, len(works), writer.count, seconds, timings)
+        telling.tell_rows(read_rows(kept), writer.count, options.rows)
+        telling.tell_summary(summary)
+        telling.tell_warnings(warnings)
+    return 0
+
+
+def _explain(pipeline: Pipeline, params: Mapping[str, Any], plan: Plan, shelf: ModelShelf) -> None:
+    document = {
+        "pipeline": pipeline.spec.name,
+        "params": params,
+        "models": list(pipeline.models_used(params, shelf)),
+        "media": plan.media.as_json(),
+        "frames": sum(span.frames for span in plan.ranges),
+        "cost_seconds": round(sum(span.cost_seconds for span in plan.ranges), 3),
+        "segments": [asdict(span) for span in plan.ranges],
+        "warnings": list(plan.warnings),
+    }
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _list(settings: PipelineSettings) -> int:
+    for pipeline in load_pipelines(settings.pipelines.split(",")).values():
+        telling.tell_pipeline(pipeline.spec)
+    return 0

@@ -1,0 +1,28 @@
+"""Settings of ``python -m pipeline``; the library itself takes arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PipelineSettings(BaseSettings):
+    """What the command line reads from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="FQ_", extra="ignore", env_ignore_empty=True)
+
+    pipelines: str = Field(default="motion,detect,classify", description="Pipelines served: names, or module:Class.")
+    model_dir: Path | None = Field(default=None, description="Your own model packages: <name>/model.toml and weights.")
+    model_mirror: str | None = Field(
+        default=None, description="Folder or URL prefix with weights, asked before the cards' URLs."
+    )
+    model_cache_dir: Path | None = Field(
+        default=None, description="Where fetched weights are kept; ~/.cache/framequeue/models unless set."
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:<n>.")
+    batch_size: int = Field(default=8, ge=1, le=1024, description="Frames in one model batch.")
+    model_threads: int = Field(
+        default=0, ge=0, le=256, description="Threads of one model call; 0 leaves it to the runtime."
+    )

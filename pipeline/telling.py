@@ -1,0 +1,152 @@
+"""What ``python -m pipeline`` prints for people."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pipeline.media import MediaInfo
+from pipeline.pipelines.base import Row
+from pipeline.spec import PipelineSpec
+
+_BARS = "▁▂▃▄▅▆▇█"
+_OWN_COLUMNS = {"index", "pts", "pts_seconds", "sampler"}
+
+
+class Progress:
+    """A line on the terminal's error stream that says how far the run is; silent where there is no terminal."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shown = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def show(self, done: int, total: int) -> None:
+        """Redraw; a Checkpoint."""
+        if sys.stderr.isatty():
+            share = done / max(1, total)
+            bar = "█" * round(30 * share)
+            sys.stderr.write(f"\r{self._name[:30]} {bar:<30} {done}/{total} frames")
+            sys.stderr.flush()
+            self._shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            sys.stderr.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+            self._shown = False
+
+
+def tell_media(path: Path, media: MediaInfo) -> None:
+    """Print one line about the input."""
+    parts = [f"{media.kind} {media.codec}", f"{media.width}x{media.height}"]
+    if media.rotation:
+        parts.append(f"rotated {media.rotation}°")
+    if media.frame_rate:
+        parts.append(f"{media.frame_rate:.4g} fps")
+    if media.duration_seconds:
+        parts.append(f"{media.duration_seconds:.2f} s")
+    print(f"{path.name}: {', '.join(parts)}")
+
+
+def tell_run(name: str, segments: int, frames: int, seconds: float, timings: Mapping[str, float]) -> None:
+    """Print one line about what was done and how long it took."""
+    stages = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in timings.items())
+    pieces = "segment" if segments == 1 else "segments"
+    rate = frames / seconds if seconds else 0.0
+    print(f"{name}: {frames} frames in {segments} {pieces}, {seconds:.2f} s, {rate:.0f} frames/s ({stages})\n")
+
+
+def tell_rows(rows: Iterable[Row], count: int, wanted: int) -> None:
+    """Print ``wanted`` of the rows, evenly spread, a line each."""
+    if not count or wanted < 1:
+        return
+    places = {round(n * (count - 1) / max(1, wanted - 1)) for n in range(min(wanted, count))}
+    for place, row in enumerate(rows):
+        if place in places:
+            print(f"{row['pts_seconds']:10.3f} s  #{row['index']:<6} {_findings(row)}")
+    left = count - len(places)
+    print(f"{'...' if left else '':>10}    {left} more rows: --json, or --out FILE\n" if left else "")
+
+
+def _findings(row: Row) -> str:
+    parts = []
+    for name, value in row.items():
+        if name in _OWN_COLUMNS or value is False or value in ([], {}):
+            continue
+        if isinstance(value, list):
+            named = [f"{one['label']} {one['score']:.2f}{_at(one)}" for one in value[:4] if "label" in one]
+            parts.append(", ".join(named) + (f" and {len(value) - 4} more" if len(value) > 4 else ""))
+        elif value is True:
+            parts.append(name.removeprefix("is_"))
+        elif not isinstance(value, dict):
+            parts.append(f"{name} {value}")
+    return "; ".join(parts) or "nothing"
+
+
+def _at(one: Mapping[str, Any]) -> str:
+    if "box" not in one:
+        return ""
+    x, y, width, height = (round(value) for value in one["box"])
+    return f" [{x},{y} {width}x{height}]"
+
+
+def tell_summary(summary: Mapping[str, Any]) -> None:
+    """Print the summary, a line per field, curves as bars."""
+    print("summary")
+    for name, value in summary.items():
+        print(f"  {name:<18} {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict) and "points" in value:
+        points = value["points"]
+        return f"{len(points)} points, one per {value['bin_seconds']} s  {_bars(points)}"
+    if isinstance(value, list):
+        shown = ", ".join(_short(one) for one in value[:6])
+        return f"{len(value)}: {shown}{' ...' if len(value) > 6 else ''}" if value else "none"
+    if isinstance(value, dict):
+        if set(value) == {"from_seconds", "to_seconds"}:
+            return f"{value['from_seconds']:g}-{value['to_seconds']:g} s"
+        return ", ".join(f"{name} {_short(one)}" for name, one in list(value.items())[:12])
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _bars(points: Sequence[Mapping[str, Any]], width: int = 60) -> str:
+    values = [float(one["activity"]) if "activity" in one else float(sum(one["counts"].values())) for one in points]
+    top = max(values, default=0.0)
+    if not top:
+        return ""
+    step = max(1, -(-len(values) // width))
+    peaks = [max(values[at : at + step]) for at in range(0, len(values), step)]
+    return "".join(_BARS[min(7, int(8 * value / top))] for value in peaks)
+
+
+def tell_warnings(warnings: Iterable[Mapping[str, Any]]) -> None:
+    """Print what was wrong with the input without stopping the run."""
+    for warning in warnings:
+        print(f"warning {warning.get('code')}: {warning.get('message')}", file=sys.stderr)
+
+
+def tell_pipeline(spec: PipelineSpec) -> None:
+    """Print a pipeline and its parameters."""
+    print(f"{spec.name}  ({', '.join(spec.accepts)}; lane {spec.lane})\n  {spec.description}")
+    for name, part in spec.params_schema.get("properties", {}).items():
+        needed = name in spec.params_schema.get("required", ())
+        default = "required" if needed else f"default {json.dumps(part.get('default'))}"
+        print(f"    {name:<12} {part.get('description', '')} ({default})")
+        for inner, piece in part.get("properties", {}).items():
+            print(f"      {inner:<10} {piece.get('description', '')} (default {json.dumps(piece.get('default'))})")
+    print()
