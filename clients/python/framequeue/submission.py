@@ -45,8 +45,12 @@ class Order:
         return {"Idempotency-Key": self.idempotency_key}
 
     def form(self) -> dict[str, str]:
-        """Return the members as text fields of a form; what has structure is JSON."""
-        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in self.members().items()}
+        """Return the members as text fields of a form; what has structure is JSON.
+
+        ``params`` is always there: with it before the file, a wrong one is refused before the file is sent.
+        """
+        members = {"params": {}} | self.members()
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in members.items()}
 
 
 class Submission:
