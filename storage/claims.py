@@ -17,6 +17,7 @@ from storage.job import Claim, ClaimedSegment, Outcome, SegmentPlan
 class Heartbeat:
     """The answer to a heartbeat: which claims are still held, and what the worker should do."""
 
+    #: claims whose results would still be accepted, those of a lost worker that nobody took over among them
     held: frozenset[str]
     draining: bool
     #: this worker's row was declared lost; it must register anew before it claims again
@@ -30,7 +31,14 @@ class Lost:
     segments: int
     #: of those, ended dead
     buried: int
+    #: (lane, size_class) of those ready again
     lanes: frozenset[tuple[str, str]]
+
+    def __add__(self, other: Lost) -> Lost:
+        return Lost(self.segments + other.segments, self.buried + other.buried, self.lanes | other.lanes)
+
+
+NOTHING_LOST = Lost(segments=0, buried=0, lanes=frozenset())
 
 
 class Claims(Protocol):
@@ -47,7 +55,8 @@ class Claims(Protocol):
     ) -> Claim | None:
         """Take the first ready segment by tag, and up to ``limit - 1`` more with the same batch key and kind.
 
-        ``serves`` are (pipeline, spec_version) pairs. A solo segment comes alone. Merge segments come alone.
+        ``serves`` are (pipeline, spec_version) pairs: work of that version or an older one is taken. Solo segments,
+        merge segments and those of size class ``long`` come alone. Nothing is given to a worker that is not ``live``.
         """
 
     def plan(

@@ -8,6 +8,8 @@ StorageError
 ├── Refused                    the request contradicts what is stored
 │   ├── IdempotencyConflict
 │   ├── StateConflict
+│   ├── InputGone
+│   ├── CursorInvalid
 │   ├── ObjectTooLarge
 │   └── ObjectMismatch
 └── StorageUnavailable         try again later; nothing was acknowledged
@@ -66,6 +68,18 @@ class StateConflict(Refused):
     """The row is in a state from which this change is not allowed."""
 
     code = "state.conflict"
+
+
+class InputGone(Refused):
+    """The job's input was deleted, so it cannot run again."""
+
+    code = "input.gone"
+
+
+class CursorInvalid(Refused):
+    """The cursor of a listing is none that a listing returned."""
+
+    code = "cursor.invalid"
 
 
 class ObjectTooLarge(Refused):

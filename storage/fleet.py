@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from storage.claims import Lost
+from sqlalchemy import text
+
+from storage.claims import NOTHING_LOST, Lost
 from storage.database import Database
+from storage.jsonb import dump
+from storage.losing import give_back, take_all_back, take_back
+from storage.returning import after_loss_of_child, after_loss_of_host
 
 #: a worker is lost when its row was not renewed for this long, by the database's clock
 LEASE_SECONDS = 15.0
@@ -33,11 +38,56 @@ class WorkerRow:
     heartbeat_at: datetime
 
 
+_REGISTER = text("""
+    INSERT INTO workers (id, host, pid, lanes, size_classes, pipelines, device, state)
+    VALUES (:id, :host, :pid, CAST(:lanes AS text[]), CAST(:size_classes AS text[]), CAST(:pipelines AS text[]),
+        CAST(:device AS jsonb), 'live')
+    ON CONFLICT (id) DO UPDATE SET
+        host = excluded.host, pid = excluded.pid, lanes = excluded.lanes, size_classes = excluded.size_classes,
+        pipelines = excluded.pipelines, device = excluded.device, state = 'live', started_at = clock_timestamp(),
+        heartbeat_at = clock_timestamp(), gone_at = NULL
+""")
+
+_LEAVE = text("UPDATE workers SET state = :state, gone_at = clock_timestamp() WHERE id = :id AND state <> :state")
+
+# The clock is the database's: a worker's own may be an hour off.
+_FALL_SILENT = text("""
+    UPDATE workers SET state = 'lost', gone_at = clock_timestamp() WHERE id IN (
+        SELECT id FROM workers
+        WHERE state IN ('live', 'draining') AND heartbeat_at < clock_timestamp() - make_interval(secs => :lease)
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+""")
+
+# By what is held, not by who was just declared lost: a pass that died half-way, or a claim that slipped in while its
+# worker was being declared lost, is seen by the next pass.
+_ORPHANS = text("""
+    SELECT DISTINCT s.worker_id FROM segments s LEFT JOIN workers w ON w.id = s.worker_id
+    WHERE s.state = 'claimed' AND s.worker_id IS NOT NULL AND (w.id IS NULL OR w.state IN ('lost', 'stopped'))
+""")
+
+_LIST = text("""
+    SELECT w.id, w.host, w.pid, w.lanes, w.size_classes, w.pipelines, w.device, w.state, w.started_at, w.heartbeat_at,
+        (SELECT count(*) FROM segments s WHERE s.worker_id = w.id AND s.state = 'claimed') AS claimed_segments
+    FROM workers w
+    WHERE w.gone_at IS NULL OR w.gone_at > clock_timestamp() - make_interval(secs => :gone_seconds)
+    ORDER BY w.host, w.id
+""")
+
+_DRAIN = text("UPDATE workers SET state = 'draining' WHERE id = :id AND state IN ('live', 'draining')")
+
+_LIVE = text("""
+    SELECT lane, size_class, count(*) AS workers
+    FROM workers, unnest(lanes) AS lane, unnest(size_classes) AS size_class
+    WHERE state = 'live' AND heartbeat_at > clock_timestamp() - make_interval(secs => :lease)
+    GROUP BY lane, size_class
+""")
+
+
 class Fleet:
     """Registers workers, drains them, and returns the segments of those that died."""
 
     def __init__(self, database: Database) -> None:
-        raise NotImplementedError
+        self._database = database
 
     def register(
         self,
@@ -51,11 +101,28 @@ class Fleet:
         device: Mapping[str, Any],
     ) -> None:
         """Insert or revive the row, heartbeat now."""
-        raise NotImplementedError
+        row = {
+            "id": worker_id,
+            "host": host,
+            "pid": pid,
+            "lanes": list(lanes),
+            "size_classes": list(size_classes),
+            "pipelines": list(pipelines),
+            "device": dump(device),
+        }
+        with self._database.transaction() as connection:
+            connection.execute(_REGISTER, row)
 
     def leave(self, worker_id: str) -> Lost:
         """The worker stops: state ``stopped``, and whatever it still holds goes back uncharged."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            connection.execute(_LEAVE, {"id": worker_id, "state": "stopped"})
+
+        def batch() -> Lost:
+            with self._database.transaction() as connection:
+                return give_back(connection, worker_id)
+
+        return take_all_back(batch)
 
     def lose_child(self, worker_id: str, *, reason: str) -> Lost:
         """A child of a living worker died: free its claims at once.
@@ -63,23 +130,49 @@ class Fleet:
         Held alone: charged one attempt (``worker.lost``), dead at ``max_attempts``. Held with others: all become
         solo, nobody is charged. The claim_id stays in place, so a result that was already on its way is accepted.
         """
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            connection.execute(_LEAVE, {"id": worker_id, "state": "lost"})
+
+        def batch() -> Lost:
+            with self._database.transaction() as connection:
+                return take_back(connection, worker_id, lambda held: after_loss_of_child(held, reason))
+
+        return take_all_back(batch)
 
     def lose_silent(self, lease_seconds: float = LEASE_SECONDS) -> Lost:
         """Free the claims of every worker whose heartbeat is older than the lease.
 
         A lost host is infrastructure: not charged, but ``losses + 1``, buried at ``MAX_LOSSES``; solo as above.
         """
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            connection.execute(_FALL_SILENT, {"lease": lease_seconds})
+            orphans = connection.execute(_ORPHANS).scalars().all()
+        reason = f"the worker was silent for {lease_seconds:g} s"
+
+        return sum((self._take_from_silent(worker_id, reason) for worker_id in orphans), start=NOTHING_LOST)
 
     def list(self, *, include_gone_seconds: float = 300.0) -> Sequence[WorkerRow]:
         """Live and draining workers, and those gone lately."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            rows = connection.execute(_LIST, {"gone_seconds": include_gone_seconds})
+            return [WorkerRow(**row._mapping) for row in rows]
 
     def drain(self, worker_id: str) -> bool:
         """Ask a worker to finish what it holds and claim no more; False when there is no such live worker."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            return connection.execute(_DRAIN, {"id": worker_id}).rowcount > 0
 
     def live_by_lane(self) -> Mapping[tuple[str, str], int]:
         """Live workers per (lane, size_class)."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            rows = connection.execute(_LIVE, {"lease": LEASE_SECONDS})
+            return {(row.lane, row.size_class): row.workers for row in rows}
+
+    def _take_from_silent(self, worker_id: str, reason: str) -> Lost:
+        def batch() -> Lost:
+            with self._database.transaction() as connection:
+                return take_back(
+                    connection, worker_id, lambda held: after_loss_of_host(held, reason, max_losses=MAX_LOSSES)
+                )
+
+        return take_all_back(batch)

@@ -3,67 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from storage import creating, erasing, listing, places, replaying
+from storage.answers import Created, JobFilter, Page, QueuePlace, SegmentResult
 from storage.database import Database
+from storage.ending import JobEnd, end_jobs, lock_jobs
+from storage.errors import JobNotFound
+from storage.ids import is_id
 from storage.job import Fault, InputRef, Job, JobState, NewJob, Rows, SegmentState
+from storage.job_rows import JOB_COLUMNS, job_from_row
 
+__all__ = ["Created", "JobFilter", "JobStore", "Page", "QueuePlace", "SegmentResult"]
 
-@dataclass(frozen=True, slots=True)
-class Created:
-    """The job, and whether this call made it (False: the idempotency key was known, same request)."""
+_GET = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = CAST(:id AS uuid)")  # noqa: S608 - fixed text
 
-    job: Job
-    fresh: bool
+_UPLOADING = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE state = 'uploading' ORDER BY id LIMIT :limit")  # noqa: S608 - fixed text
 
+_SEGMENT_RESULTS = text("""
+    SELECT index, state, start_pts, end_pts, frames, rows_count, rows_size_bytes, rows_sha256, rows_inline, rows_key
+    FROM segments WHERE job_id = CAST(:id AS uuid) AND run = :run AND kind = 'infer' ORDER BY index
+""")
 
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """What ``list`` narrows by; None means any."""
+_EVENTS = text("""
+    SELECT id, run, kind, at, segment_id::text AS segment_id, claim_id::text AS claim_id, worker_id, data
+    FROM job_events WHERE job_id = CAST(:id AS uuid) AND id > :after ORDER BY id LIMIT :limit
+""")
 
-    states: Sequence[JobState] | None = None
-    pipeline: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    metadata: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Jobs, newest first, and the cursor (id of the last one) for the next page."""
-
-    jobs: Sequence[Job]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentResult:
-    """An infer segment of a run, with where its rows lie."""
-
-    index: int
-    state: SegmentState
-    start_pts: int | None
-    end_pts: int | None
-    frames: int
-    rows: Rows | None
-
-
-@dataclass(frozen=True, slots=True)
-class QueuePlace:
-    """How many jobs stand before this one in its lane (exact to 1,000, then estimated), and their cost ahead."""
-
-    position: int
-    exact: bool
-    seconds_ahead: float
+#: ``list`` is a method below
+_Keys = list[str]
 
 
 class JobStore:
     """Conditional writes on ``jobs``; lock order is jobs by id, then segments by id."""
 
     def __init__(self, database: Database) -> None:
-        raise NotImplementedError
+        self._database = database
 
     def create(self, new: NewJob) -> Created:
         """Insert job and first segment (none while ``uploading``) in one transaction.
@@ -71,23 +49,34 @@ class JobStore:
         Concurrent duplicates of one idempotency key: the loser returns the winner's job.
         Raises: IdempotencyConflict (same key, other fingerprint), UploadNotFound, StateConflict (upload not complete).
         """
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            return creating.create(connection, new)
 
     def get(self, job_id: str, tenant: str | None = None) -> Job:
         """Raises: JobNotFound, also for another tenant's job."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            return _get(connection, job_id, tenant)
 
     def list(self, tenant: str, where: JobFilter, *, cursor: str | None, limit: int) -> Page:
-        """Newest first."""
-        raise NotImplementedError
+        """Newest first. Raises: CursorInvalid."""
+        with self._database.transaction() as connection:
+            return listing.page(connection, tenant, where, cursor=cursor, limit=limit)
 
     def cancel(self, job_id: str, tenant: str | None = None) -> tuple[Job, bool]:
         """End the job ``canceled`` at once; return the row and whether this call did it. Raises: JobNotFound."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            _get(connection, job_id, tenant)
+            lock_jobs(connection, [job_id])
+            ended = end_jobs(connection, [JobEnd(job_id, JobState.CANCELED)])
+            return _get(connection, job_id, tenant), job_id in ended
 
     def fail(self, job_id: str, fault: Fault, *, from_states: Sequence[JobState]) -> bool:
         """End a job that no claim holds (ingest refused, expired) as ``failed``; False if it was in no such state."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            job = lock_jobs(connection, [job_id]).get(job_id)
+            if job is None or job.state not in from_states:
+                return False
+            return job_id in end_jobs(connection, [JobEnd(job_id, JobState.FAILED, error=fault.as_json())])
 
     def replay(
         self,
@@ -99,30 +88,79 @@ class JobStore:
     ) -> Job:
         """Start a new run of a terminal job: same params keep the done segments, changed params plan again.
 
-        Raises: JobNotFound, StateConflict (not terminal).
+        A run that succeeded has nothing left to do, so its replay does everything again.
+        Raises: JobNotFound, StateConflict (not terminal), InputGone, ValueError (params without their batch_key).
         """
-        raise NotImplementedError
+        if (params is None) != (batch_key is None):
+            raise ValueError("params and batch_key come together")
+        changed = None if params is None or batch_key is None else replaying.NewParams(params, batch_key)
+        with self._database.transaction() as connection:
+            _get(connection, job_id, tenant)
+            replaying.replay(connection, job_id, changed)
+            return _get(connection, job_id, tenant)
 
-    def erase(self, job_id: str, tenant: str | None = None) -> list[str]:
+    def erase(self, job_id: str, tenant: str | None = None) -> _Keys:
         """Cancel if need be, delete the row and return the object keys that now have no owner. Raises: JobNotFound."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            _get(connection, job_id, tenant)
+            return erasing.erase(connection, job_id)
 
     def attach_input(self, job_id: str, source: InputRef) -> bool:
         """``uploading`` -> ``queued`` once the input lies in our store; False when the job has ended meanwhile."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            return creating.attach_input(connection, job_id, source)
 
     def uploading(self, limit: int) -> Sequence[Job]:
         """Jobs whose remote input must still be copied in, oldest first."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            return [job_from_row(row) for row in connection.execute(_UPLOADING, {"limit": limit})]
 
     def segment_results(self, job_id: str, run: int) -> Sequence[SegmentResult]:
         """Infer segments of a run in order of time."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SEGMENT_RESULTS, {"id": job_id, "run": run})
+            return [_segment_result(row._asdict()) for row in rows]
 
     def events(self, job_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Mapping[str, Any]]:
         """History rows: id, run, kind, at, segment_id, claim_id, worker_id, data."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            rows = connection.execute(_EVENTS, {"id": job_id, "after": after, "limit": limit})
+            return [row._asdict() for row in rows]
 
     def queue_place(self, job: Job) -> QueuePlace | None:
         """Where a queued job stands; None when it is not waiting for a worker."""
-        raise NotImplementedError
+        if job.state is not JobState.QUEUED:
+            return None
+        with self._database.transaction() as connection:
+            return places.place_of(connection, job)
+
+
+def _get(connection: Connection, job_id: str, tenant: str | None) -> Job:
+    row = connection.execute(_GET, {"id": job_id}).one_or_none() if is_id(job_id) else None
+    if row is None or tenant not in {None, row.tenant}:
+        raise JobNotFound(f"no job {job_id}")
+    return job_from_row(row)
+
+
+def _segment_result(fields: Mapping[str, Any]) -> SegmentResult:
+    return SegmentResult(
+        index=fields["index"],
+        state=SegmentState(fields["state"]),
+        start_pts=fields["start_pts"],
+        end_pts=fields["end_pts"],
+        frames=fields["frames"],
+        rows=_rows(fields),
+    )
+
+
+def _rows(fields: Mapping[str, Any]) -> Rows | None:
+    if fields["rows_count"] is None:
+        return None
+    inline = fields["rows_inline"]
+    return Rows(
+        count=fields["rows_count"],
+        size_bytes=fields["rows_size_bytes"],
+        sha256=fields["rows_sha256"],
+        inline=None if inline is None else bytes(inline),
+        key=fields["rows_key"],
+    )

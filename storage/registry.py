@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import text
+
 from storage.database import Database
+from storage.errors import StateConflict
+from storage.jsonb import dump
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +38,92 @@ class ModelRow:
     created_at: datetime
 
 
+_REGISTER_PIPELINE = text("""
+    INSERT INTO pipelines AS p (name, spec_version, lane, spec)
+    VALUES (:name, :spec_version, :lane, CAST(:spec AS jsonb))
+    ON CONFLICT (name) DO UPDATE SET
+        spec_version = excluded.spec_version, lane = excluded.lane, spec = excluded.spec, updated_at = clock_timestamp()
+    WHERE p.spec_version <= excluded.spec_version
+        AND (p.spec_version, p.lane, p.spec) IS DISTINCT FROM (excluded.spec_version, excluded.lane, excluded.spec)
+""")
+
+_PIPELINES = text("""
+    SELECT name, spec_version, lane, spec, updated_at FROM pipelines
+    WHERE CAST(:name AS text) IS NULL OR name = :name ORDER BY name
+""")
+
+_REGISTER_MODEL = text("""
+    INSERT INTO models (name, version, digest, task, card)
+    VALUES (:name, :version, :digest, :task, CAST(:card AS jsonb))
+    ON CONFLICT (name, version) DO NOTHING
+""")
+
+# Two first versions at once: the unique index lets one become active, the other then finds it.
+_ACTIVATE_FIRST = text("""
+    UPDATE models SET active = true WHERE name = :name AND version = :version
+        AND NOT EXISTS (SELECT FROM models WHERE name = :name AND active)
+""")
+
+_LOCK_MODELS = text("SELECT version, digest FROM models WHERE name = :name ORDER BY version FOR UPDATE")
+
+# First off, then on: the unique index on the active version is checked row by row.
+_DEACTIVATE = text("UPDATE models SET active = false WHERE name = :name AND active AND version <> :version")
+_ACTIVATE = text("UPDATE models SET active = true WHERE name = :name AND version = :version AND NOT active")
+
+_MODELS = text("""
+    SELECT name, version, digest, task, active, card, created_at FROM models
+    ORDER BY name, created_at DESC, version DESC
+""")
+
+
 class Registry:
     """Upserts by workers and ``migrate``, reads by web."""
 
     def __init__(self, database: Database) -> None:
-        raise NotImplementedError
+        self._database = database
 
     def register_pipeline(self, name: str, *, spec_version: int, lane: str, spec: Mapping[str, Any]) -> None:
         """Insert or update; an older spec_version never replaces a newer one."""
-        raise NotImplementedError
+        row = {"name": name, "spec_version": spec_version, "lane": lane, "spec": dump(spec)}
+        with self._database.transaction() as connection:
+            connection.execute(_REGISTER_PIPELINE, row)
 
     def pipelines(self) -> Sequence[PipelineRow]:
         """By name."""
-        raise NotImplementedError
+        return self._find_pipelines(None)
 
     def pipeline(self, name: str) -> PipelineRow | None:
         """One row."""
-        raise NotImplementedError
+        return next(iter(self._find_pipelines(name)), None)
 
     def register_model(self, *, name: str, version: str, digest: str, task: str, card: Mapping[str, Any]) -> None:
-        """Insert; the first version of a name becomes active."""
-        raise NotImplementedError
+        """Insert; the first version of a name becomes active.
+
+        Raises: StateConflict when this version is known with another digest: weights never change under a version.
+        """
+        row = {"name": name, "version": version, "digest": digest, "task": task, "card": dump(card)}
+        with self._database.transaction() as connection:
+            connection.execute(_REGISTER_MODEL, row)
+            known = {found.version: found.digest for found in connection.execute(_LOCK_MODELS, {"name": name})}
+            if known[version] != digest:
+                raise StateConflict(f"model {name} {version} is known with another digest; give it a new version")
+            connection.execute(_ACTIVATE_FIRST, {"name": name, "version": version})
 
     def models(self) -> Sequence[ModelRow]:
         """By name, newest version first."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            return [ModelRow(**row._mapping) for row in connection.execute(_MODELS)]
 
     def activate(self, name: str, version: str) -> bool:
         """Switch new jobs to a version, atomically; False when it is unknown."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            known = connection.execute(_LOCK_MODELS, {"name": name})
+            if version not in {found.version for found in known}:
+                return False
+            connection.execute(_DEACTIVATE, {"name": name, "version": version})
+            connection.execute(_ACTIVATE, {"name": name, "version": version})
+            return True
+
+    def _find_pipelines(self, name: str | None) -> Sequence[PipelineRow]:
+        with self._database.transaction() as connection:
+            return [PipelineRow(**row._mapping) for row in connection.execute(_PIPELINES, {"name": name})]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
 from storage.database import Database
+from storage.errors import StateConflict, UploadNotFound
+from storage.ids import is_id
+from storage.jsonb import clean_text
 from storage.objects.port import StoredObject
 
 
@@ -28,24 +34,79 @@ class Upload:
     expires_at: datetime
 
 
+_COLUMNS = """id::text AS id, tenant, state, key, multipart_id, size_bytes, part_size_bytes, filename, content_type,
+    etag, created_at, expires_at"""
+
+_INSERT = text(f"""
+    INSERT INTO uploads (id, tenant, state, key, multipart_id, size_bytes, part_size_bytes, filename, content_type,
+        etag, created_at, expires_at)
+    VALUES (CAST(:id AS uuid), :tenant, :state, :key, :multipart_id, :size_bytes, :part_size_bytes, :filename,
+        :content_type, :etag, :created_at, :expires_at)
+    RETURNING {_COLUMNS}
+""")  # noqa: S608 - fixed text
+
+_GET = text(f"SELECT {_COLUMNS} FROM uploads WHERE id = CAST(:id AS uuid) AND tenant = :tenant")  # noqa: S608 - fixed text
+
+_COMPLETE = text("""
+    UPDATE uploads SET state = 'complete', etag = :etag, size_bytes = :size_bytes, sha256 = :sha256
+    WHERE id = CAST(:id AS uuid) AND tenant = :tenant AND state = 'open'
+""")
+
+_EXPIRE = text(f"""
+    UPDATE uploads SET state = 'expired' WHERE id IN (
+        SELECT id FROM uploads WHERE state IN ('open', 'complete') AND expires_at <= clock_timestamp()
+        ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING {_COLUMNS}
+""")  # noqa: S608 - fixed text
+
+
 class UploadStore:
     """Conditional writes on ``uploads``."""
 
     def __init__(self, database: Database) -> None:
-        raise NotImplementedError
+        self._database = database
 
     def create(self, upload: Upload) -> Upload:
         """Insert."""
-        raise NotImplementedError
+        record = asdict(upload) | {
+            "filename": clean_text(upload.filename),
+            "content_type": clean_text(upload.content_type),
+        }
+        with self._database.transaction() as connection:
+            return Upload(**connection.execute(_INSERT, record).one()._mapping)
 
     def get(self, upload_id: str, tenant: str) -> Upload:
         """Raises: UploadNotFound."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            return _get(connection, upload_id, tenant)
 
     def complete(self, upload_id: str, tenant: str, stored: StoredObject) -> Upload:
         """``open`` -> ``complete``; repeatable. Raises: UploadNotFound, StateConflict (expired)."""
-        raise NotImplementedError
+        facts = {
+            "id": upload_id,
+            "tenant": tenant,
+            "etag": stored.etag,
+            "size_bytes": stored.size_bytes,
+            "sha256": stored.sha256,
+        }
+        with self._database.transaction() as connection:
+            _get(connection, upload_id, tenant)
+            connection.execute(_COMPLETE, facts)
+            upload = _get(connection, upload_id, tenant)
+        if upload.state == "expired":
+            raise StateConflict(f"upload {upload_id} has expired; start a new one")
+        return upload
 
     def expire(self, limit: int = 100) -> Sequence[Upload]:
         """Mark untaken uploads past their time ``expired`` and return them, so that their parts can be thrown away."""
-        raise NotImplementedError
+        with self._database.transaction() as connection:
+            return [Upload(**row._mapping) for row in connection.execute(_EXPIRE, {"limit": limit})]
+
+
+def _get(connection: Connection, upload_id: str, tenant: str) -> Upload:
+    row = None
+    if is_id(upload_id):
+        row = connection.execute(_GET, {"id": upload_id, "tenant": tenant}).one_or_none()
+    if row is None:
+        raise UploadNotFound(f"no upload {upload_id}")
+    return Upload(**row._mapping)

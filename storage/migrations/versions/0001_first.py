@@ -59,6 +59,7 @@ CREATE INDEX jobs_by_tenant ON jobs (tenant, id);
 CREATE INDEX jobs_by_tenant_state ON jobs (tenant, state, id);
 CREATE INDEX jobs_by_state ON jobs (state, id);
 CREATE INDEX jobs_metadata ON jobs USING gin (metadata jsonb_path_ops) WHERE metadata <> '{}';
+CREATE INDEX jobs_by_upload ON jobs (upload_id) WHERE upload_id IS NOT NULL;
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE state = 'queued' AND expires_at IS NOT NULL;
 """
 
