@@ -1,0 +1,146 @@
+"""A child process of a worker: everything is opened here, after the fork, and closed at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import structlog
+
+from pipeline.cage import Cage
+from pipeline.media import MediaLimits
+from pipeline.pipelines.catalog import load_pipelines
+from storage.database import Database
+from storage.fleet import Fleet
+from storage.ids import new_id
+from storage.jobs import JobStore
+from storage.objects.open_store import open_store
+from storage.registry import Registry
+from storage.sql_claims import SqlClaims
+from workers.children import Child
+from workers.doorbell import Doorbell
+from workers.heartbeat import Pulse
+from workers.hints import Hints
+from workers.logs import get_logger
+from workers.main_process import STACK_NAME, MainProcess
+from workers.runner import Runner
+from workers.scratch import Scratch
+from workers.serving import open_shelf, register
+from workers.settings import WorkerSettings
+from workers.station import Limits, Station
+from workers.watchdog import Watchdog
+
+log = get_logger(__name__)
+
+
+class ChildProcess:
+    """One runner and its tools; made in the main thread of a fresh fork."""
+
+    def __init__(self, main: MainProcess) -> None:
+        self.flags = main.flags
+        self.worker_id = new_id()
+        self._main = main
+        self._working = False
+        self._exit = ExitStack()
+        signal.signal(signal.SIGTERM, self._told_to_stop)
+        structlog.contextvars.bind_contextvars(worker=self.worker_id)
+        self._runner = Runner(self._open(main.settings))
+
+    def work(self, lane: str, size_class: str) -> dict[str, str]:
+        """Work off what is ready. Raises: SystemExit when this child alone was told to stop meanwhile."""
+        self._working = True
+        try:
+            return self._runner.work(lane, size_class)
+        finally:
+            self._working = False
+            if self.flags.stopping_here:
+                raise SystemExit(0)
+
+    def close(self) -> None:
+        """Give back and close everything, in reverse order."""
+        self._exit.close()
+
+    def _open(self, settings: WorkerSettings) -> Station:
+        keep = self._exit.enter_context
+        objects = open_store(settings)
+        scratch = keep(Scratch(settings.scratch_dir, self.worker_id, objects, max_bytes=settings.scratch_bytes))
+        stack_file = keep((scratch.folder / STACK_NAME).open("w"))
+        self._main.children.announce(Child(os.getpid(), self.worker_id, str(scratch.folder)))
+        database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+        self._exit.callback(database.close)
+        redis_url = settings.redis_url.get_secret_value()
+        doorbell, hints = Doorbell(redis_url), Hints(redis_url)
+        self._exit.callback(hints.close)
+        self._exit.callback(doorbell.close)
+        cage = keep(_open_cage(settings))
+        pipelines, shelf = load_pipelines(settings.pipelines), open_shelf(settings)
+        self._exit.callback(shelf.close)
+        claims = SqlClaims(database)
+        pulse = self._open_pulse(settings, database, claims, partial(register, Registry(database), pipelines, shelf))
+        log.info("worker.child_ready", pipelines=sorted(pipelines), cage=cage.in_force, device=settings.device)
+        return Station(
+            claims=claims,
+            parts=JobStore(database),
+            objects=objects,
+            scratch=scratch,
+            pipelines=pipelines,
+            cage=cage,
+            shelf=shelf,
+            doorbell=doorbell,
+            hints=hints,
+            pulse=pulse,
+            watchdog=Watchdog(stack_file),
+            flags=self.flags,
+            limits=_limits(settings),
+        )
+
+    def _open_pulse(self, settings: WorkerSettings, database: Database, claims: SqlClaims, publish: Any) -> Pulse:
+        fleet = Fleet(database)
+
+        def enroll() -> None:
+            publish()
+            fleet.register(
+                self.worker_id,
+                host=settings.host,
+                pid=os.getpid(),
+                lanes=settings.lanes,
+                size_classes=settings.size_classes,
+                pipelines=settings.pipelines,
+                device={"name": settings.device, "precision": settings.precision},
+            )
+
+        draining = partial(self._main.children.announce_draining, self.worker_id)
+        return self._exit.enter_context(Pulse(self.worker_id, claims, enroll, on_draining=draining))
+
+    def _told_to_stop(self, signum: int, frame: object) -> None:
+        if self._working:
+            self.flags.stop_here()
+            return
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+
+
+def _open_cage(settings: WorkerSettings) -> Cage:
+    limits = MediaLimits(
+        max_bytes=settings.max_bytes,
+        max_duration_seconds=settings.max_duration_seconds,
+        max_pixels=settings.max_pixels,
+    )
+    return Cage(limits, memory_bytes=settings.cage_memory_bytes, answer_seconds=settings.cage_answer_seconds)
+
+
+def _limits(settings: WorkerSettings) -> Limits:
+    return Limits(
+        lanes=settings.lanes,
+        size_classes=settings.size_classes,
+        batch_size=settings.batch_size,
+        claim_size=settings.claim_size,
+        shift_seconds=settings.shift_seconds,
+        segment_seconds=settings.segment_seconds,
+        max_runtime_seconds=settings.max_runtime_seconds,
+        stall_seconds=settings.stall_seconds,
+        load_seconds=settings.load_seconds,
+    )

@@ -1,0 +1,34 @@
+"""Prometheus metrics of a worker: children write to files, the main process serves the sum on a loopback port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+
+OUTCOMES = Counter("framequeue_segments_total", "Segments by what became of them.", ["pipeline", "kind", "outcome"])
+FRAMES = Counter("framequeue_frames_total", "Frames whose results were committed.", ["pipeline"])
+STAGE_SECONDS = Counter("framequeue_stage_seconds_total", "Seconds of work by stage.", ["pipeline", "stage"])
+CLAIM_SECONDS = Histogram(
+    "framequeue_claim_seconds",
+    "From claim to the end of its last segment.",
+    ["pipeline", "kind"],
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000),
+)
+CLAIMS = Counter("framequeue_claims_total", "Looks for work, and whether there was any.", ["found"])
+LOST_CHILDREN = Counter("framequeue_lost_children_total", "Worker processes that died.")
+
+
+def count_stages(pipeline: str, seconds: Mapping[str, float]) -> None:
+    """Add the seconds each stage of one segment took."""
+    for stage, taken in seconds.items():
+        STAGE_SECONDS.labels(pipeline, stage).inc(max(0.0, taken))
+
+
+def serve_sum(port: int, folder: Path) -> None:
+    """Serve the sum over all processes of this worker on 127.0.0.1; needs ``PROMETHEUS_MULTIPROC_DIR`` at import."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]  # the library has no annotation here
+    start_http_server(port, addr="127.0.0.1", registry=registry)

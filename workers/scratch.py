@@ -1,0 +1,147 @@
+"""The scratch cache: inputs on local disk, by identity, bounded in bytes, one folder per worker process."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.errors import InputError
+from storage.errors import ObjectNotFound
+from storage.job import InputRef
+from storage.objects.port import ObjectStore, StoredObject
+
+LOCK_NAME = "lock"
+
+
+class OwnFolder:
+    """A folder of this process, locked while the process lives, so that ``sweep`` can tell what the dead have left."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Make and lock it. Raises: BlockingIOError when another process has it."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """Delete it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+@dataclass(slots=True)
+class _Entry:
+    path: Path
+    stored: StoredObject
+    users: int = 0
+
+
+class Scratch:
+    """Use as a context manager; one thread."""
+
+    def __init__(self, root: Path, name: str, objects: ObjectStore, *, max_bytes: int) -> None:
+        """``max_bytes``: how much is kept for later use; what is in use now comes on top."""
+        self._own = OwnFolder(root / name)
+        self.folder = self._own.path
+        self._objects = objects
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+
+    def __enter__(self) -> Scratch:
+        self._own.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._own.close()
+
+    @contextmanager
+    def input(self, source: InputRef) -> Iterator[tuple[Path, StoredObject]]:
+        """Lend the input as a local file, fetched at most once while it is kept.
+
+        Raises: ObjectNotFound, ObjectStoreUnavailable, InputError ``input.changed`` when size or digest differ from
+        what the job was submitted with.
+        """
+        entry = self._entry(source)
+        entry.users += 1
+        try:
+            yield entry.path, entry.stored
+        finally:
+            entry.users -= 1
+            self._evict()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all kept inputs."""
+        return sum(entry.stored.size_bytes for entry in self._entries.values())
+
+    def _entry(self, source: InputRef) -> _Entry:
+        name = identity(source)
+        if name in self._entries:
+            self._entries.move_to_end(name)
+            return self._entries[name]
+        if source.key is None:
+            raise ObjectNotFound("the job has no stored input")
+        self._evict(room=source.size_bytes or 0)
+        path = self.folder / name
+        stored = self._objects.fetch(source.key, path)
+        try:
+            _check_same(source, stored)
+        except InputError:
+            path.unlink(missing_ok=True)
+            raise
+        entry = self._entries[name] = _Entry(path, stored)
+        return entry
+
+    def _evict(self, room: int = 0) -> None:
+        """Throw out the longest unused until the rest and ``room`` more bytes fit; never what is in use."""
+        for name in [name for name, entry in self._entries.items() if entry.users == 0]:
+            if self.size_bytes + room <= self._max_bytes:
+                return
+            self._entries.pop(name).path.unlink(missing_ok=True)
+
+
+def identity(source: InputRef) -> str:
+    """A file name for what makes an input that input: key, size and etag."""
+    text = "\0".join([source.key or "", str(source.size_bytes), source.etag or ""])
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def sweep(root: Path) -> int:
+    """Delete the folders of processes that are gone; return how many."""
+    swept = 0
+    for lock_path in root.glob(f"*/{LOCK_NAME}"):
+        with suppress(OSError):  # locked by a living process, or gone meanwhile
+            lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock_path.parent, ignore_errors=True)
+                swept += 1
+            finally:
+                os.close(lock)
+    return swept
+
+
+def _check_same(source: InputRef, stored: StoredObject) -> None:
+    sizes = (source.size_bytes, stored.size_bytes)
+    digests = (source.sha256, stored.sha256)
+    if (None not in sizes and sizes[0] != sizes[1]) or (None not in digests and digests[0] != digests[1]):
+        raise InputError(
+            "the stored input is not the one that was submitted",
+            code="input.changed",
+            advice="Upload the file again and submit a new job.",
+        )

@@ -1,0 +1,226 @@
+"""Running the three kinds of segments: plan, infer, merge."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from pipeline.errors import PipelineError
+from pipeline.media import MediaInfo
+from pipeline.pipelines.base import Pipeline, Row
+from pipeline.rows import pack_rows, read_rows, unpack_rows
+from pipeline.run import Range, Work, WorkResult, plan_input, run_works
+from storage.errors import ObjectNotFound, ObjectStoreUnavailable
+from storage.job import ClaimedSegment, Done, Outcome, Rows, SegmentPlan
+from storage.objects.keys import rows_key
+from storage.objects.port import StoredObject
+from workers.hand import Hand
+from workers.retry import concerns_everyone, decide
+
+#: rows read between two signs of life of a merge
+MERGE_STRIDE = 2000
+#: slowest fetch that is waited for, on top of the stall allowance
+FETCH_BYTES_PER_SECOND = 256 * 1024
+
+
+def run_plans(hand: Hand, segments: Sequence[ClaimedSegment]) -> list[ClaimedSegment]:
+    """Cut each input; return those that became their own only infer segment, still under this claim.
+
+    Raises: ClaimLost, Stopped, TimedOut, and faults of the infrastructure.
+    """
+    ready = []
+    for segment in segments:
+        try:
+            infer = _plan(hand, segment)
+        except (PipelineError, ObjectNotFound) as error:
+            _own_or_raise(hand, segment, error)
+        else:
+            if infer is not None:
+                ready.append(infer)
+    return ready
+
+
+def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
+    """Run like segments as one stream of model batches; each outcome is collected as soon as it is whole.
+
+    Raises: ClaimLost, Stopped, TimedOut, faults of the infrastructure, and errors that are no one segment's.
+    """
+    station = hand.station
+    pipeline = station.pipelines[hand.pipeline_name]
+    params = segments[0].params
+    with ExitStack() as inputs:
+        works, stored = _fetch_all(hand, segments, inputs)
+        by_id = {segment.id: segment for segment in segments if segment.id in stored}
+        _load_models(hand, pipeline, params)
+
+        def checkpoint(done: int, total: int) -> None:
+            hand.progress(done, list(by_id.values()))
+            hand.checkpoint()
+
+        results = run_works(
+            pipeline,
+            works,
+            params,
+            station.cage,
+            station.shelf,
+            checkpoint=checkpoint,
+            batch_size=station.limits.batch_size,
+        )
+        # closed here and now, whatever stops it: the cage must be free for the next claim
+        with closing(cast("Generator[WorkResult]", results)):
+            for result in results:
+                hand.collect(_outcome(hand, by_id[result.id], result, stored[result.id]))
+    hand.settle()
+
+
+def run_merge(hand: Hand, segment: ClaimedSegment) -> None:
+    """Summarize the rows of all infer segments in order of time, streamed.
+
+    Raises: ClaimLost, Stopped, TimedOut, faults of the infrastructure, and whatever the pipeline raises.
+    """
+    started = time.perf_counter()
+    pipeline = hand.station.pipelines[segment.pipeline]
+    summary = pipeline.summarize(_merged_rows(hand, segment), media_info(segment.media), segment.params)
+    timings = {"merge": round(time.perf_counter() - started, 4)}
+    hand.collect(Done(segment.id, summary=summary, timings=timings))
+    hand.settle()
+
+
+def media_info(stored: Mapping[str, Any] | None) -> MediaInfo:
+    """The facts about an input, as the plan stored them."""
+    known = {field.name for field in fields(MediaInfo)}
+    values = {name: value for name, value in (stored or {}).items() if name in known}
+    return MediaInfo(**{**values, "warnings": tuple(values.get("warnings", ()))})
+
+
+def _plan(hand: Hand, segment: ClaimedSegment) -> ClaimedSegment | None:
+    station = hand.station
+    pipeline = station.pipelines[segment.pipeline]
+    hand.checkpoint(_fetch_allowance(hand, segment))
+    with station.scratch.input(segment.input) as (path, _):
+        hand.checkpoint()
+        plan = plan_input(
+            pipeline,
+            path,
+            segment.params,
+            station.cage,
+            station.shelf,
+            segment_seconds=station.limits.segment_seconds,
+        )
+    plans = [SegmentPlan(one.start_pts, one.end_pts, one.frames, one.cost_seconds) for one in plan.ranges]
+    infer = hand.patiently(
+        lambda: station.claims.plan(
+            hand.claim, segment.id, plans, media=plan.media.as_json(), warnings=list(plan.warnings)
+        )
+    )
+    if infer is None:
+        hand.planned(segment, len(plans))
+        size_class = "long" if plan.media.kind == "video" else "short"
+        station.doorbell.ring(pipeline.spec.lane, size_class, len(plans))
+    else:
+        hand.replace(infer)
+    return infer
+
+
+def _fetch_all(
+    hand: Hand, segments: Sequence[ClaimedSegment], inputs: ExitStack
+) -> tuple[list[Work], dict[str, StoredObject]]:
+    works, stored = [], {}
+    for segment in segments:
+        hand.checkpoint(_fetch_allowance(hand, segment))
+        try:
+            path, stored[segment.id] = inputs.enter_context(hand.station.scratch.input(segment.input))
+        except (PipelineError, ObjectNotFound) as error:
+            _own_or_raise(hand, segment, error)
+            continue
+        part = segment.range
+        cut = Range(part.start_pts, part.end_pts, part.frames, part.cost_seconds)
+        works.append(Work(segment.id, path, cut, media_info(segment.media)))
+    return works, stored
+
+
+def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any]) -> None:
+    """Pull and load ahead of the first batch, with an allowance of its own."""
+    if pipeline.spec.model_tasks:
+        hand.checkpoint(hand.station.limits.load_seconds)
+        for model in pipeline.models_used(params, hand.station.shelf):
+            hand.station.shelf.load(str(model["name"]))
+    hand.checkpoint()
+
+
+def _outcome(hand: Hand, segment: ClaimedSegment, result: WorkResult, stored: StoredObject) -> Outcome:
+    if result.error is not None:
+        return decide(result.error, segment, datetime.now(UTC), worker=hand.claim.worker_id)
+    pipeline = hand.station.pipelines[segment.pipeline]
+    only = segment.segments_total == 1
+    return Done(
+        segment.id,
+        rows=_keep_rows(hand, segment, result.rows),
+        summary=pipeline.summarize(iter(result.rows), media_info(segment.media), segment.params) if only else None,
+        warnings=list(result.warnings),
+        timings=result.timings,
+        models=list(pipeline.models_used(segment.params, hand.station.shelf)),
+        input_sha256=stored.sha256,
+    )
+
+
+def _keep_rows(hand: Hand, segment: ClaimedSegment, rows: Sequence[Row]) -> Rows:
+    """Small results stay in the row, others become an object under the claim's own key."""
+    data = pack_rows(rows)
+    digest = hashlib.sha256(data).hexdigest()
+    if len(data) <= hand.station.limits.inline_rows_bytes:
+        return Rows(len(rows), len(data), digest, inline=data)
+    key = rows_key(segment.job_id, segment.run, segment.id, hand.claim.id)
+    _put(hand, key, data)
+    return Rows(len(rows), len(data), digest, key=key)
+
+
+@retry(
+    retry=retry_if_exception_type(ObjectStoreUnavailable),
+    wait=wait_random_exponential(multiplier=0.3, max=3.0),
+    stop=stop_after_attempt(4),
+    reraise=True,
+)
+def _put(hand: Hand, key: str, data: bytes) -> None:
+    hand.checkpoint()
+    hand.station.objects.put(key, data, content_type="application/gzip")
+
+
+def _merged_rows(hand: Hand, segment: ClaimedSegment) -> Iterator[Row]:
+    count = 0
+    for part in hand.station.parts.segment_results(segment.job_id, segment.run):
+        hand.checkpoint()
+        for row in _part_rows(hand, part.rows):
+            yield row
+            count += 1
+            if count % MERGE_STRIDE == 0:
+                hand.checkpoint()
+
+
+def _part_rows(hand: Hand, rows: Rows | None) -> Iterator[Row]:
+    if rows is None:
+        return
+    if rows.inline is not None:
+        yield from unpack_rows(rows.inline)
+    elif rows.key is not None:
+        with hand.station.objects.open(rows.key) as body:
+            yield from read_rows(body)
+
+
+def _fetch_allowance(hand: Hand, segment: ClaimedSegment) -> float:
+    size = segment.input.size_bytes or 0
+    return hand.station.limits.stall_seconds + size / FETCH_BYTES_PER_SECOND
+
+
+def _own_or_raise(hand: Hand, segment: ClaimedSegment, error: Exception) -> None:
+    """Settle an error that is this segment's own; let pass what stops the whole claim."""
+    if concerns_everyone(error):
+        raise error
+    hand.collect(decide(error, segment, datetime.now(UTC), worker=hand.claim.worker_id))
