@@ -87,8 +87,6 @@ class Parts:
 
     def services(self) -> tuple[Part, ...]:
         """Our own processes; they may start in any order."""
-        celery = ("celery", "-A", "workers.celery_app")
-        concurrency = self.environment()["FQ_CONCURRENCY"]
         return (
             Part(
                 "web",
@@ -98,14 +96,14 @@ class Parts:
             ),
             Part(
                 "worker",
-                lambda: self._python("worker", *celery, "worker", "--pool=prefork", f"--concurrency={concurrency}"),
+                lambda: self._python("worker", "workers"),
                 self._worker_is_ready,
                 stop_timeout_seconds=25.0,
             ),
             Part("dispatcher", lambda: self._python("dispatcher", "workers.dispatcher"), lambda _: True),
             Part(
                 "flower",
-                lambda: self._python("flower", *celery, "flower"),
+                lambda: self._python("flower", "celery", "-A", "workers.celery_app", "flower"),
                 lambda _: answers(self.addresses.ports["flower"]),
             ),
         )

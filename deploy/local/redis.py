@@ -35,8 +35,10 @@ class RedisProgram:
     bundled: bool
 
     def __str__(self) -> str:
-        text = f"{self.kind} {'.'.join(map(str, self.version))} ({self.path})"
-        return f"{text}: end of life, loopback and demo use only" if self.bundled else text
+        name = f"{self.kind} {'.'.join(map(str, self.version))}"
+        return (
+            f"{name} from a wheel, end of life: for demos alone" if self.bundled else f"{name}, {self.path}"
+        )
 
 
 class EmbeddedRedis:

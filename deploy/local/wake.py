@@ -7,9 +7,13 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
+
+#: a signal so soon after the first is the same request
+AGAIN_SECONDS = 1.0
 
 
 class StopRequested(Exception):  # noqa: N818 - not a fault
@@ -22,6 +26,7 @@ class Wake:
     def __init__(self, control: Path) -> None:
         self._control_path = control
         self.stop_requested = False
+        self._asked = 0.0
         #: called when asked a second time: do not wait for anything to end by itself
         self.on_hurry: Callable[[], None] = lambda: None
 
@@ -66,6 +71,8 @@ class Wake:
             raise StopRequested
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.stop_requested:
+        # one request may come as two signals: to us, and to our group
+        if self.stop_requested and time.monotonic() - self._asked > AGAIN_SECONDS:
             self.on_hurry()
-        self.stop_requested = True
+        elif not self.stop_requested:
+            self.stop_requested, self._asked = True, time.monotonic()

@@ -1,0 +1,35 @@
+"""The stack that the tests of this folder talk to; started once, since that takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.embedded import EmbeddedStack, running_stack
+
+
+@pytest.fixture(scope="session")
+def stack_settings(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings of test stacks: weights come from the test data, and go to a cache of this session."""
+    return {
+        "FQ_PIPELINES": "motion,detect,classify",
+        "FQ_MODEL_MIRROR": str(shared / "models"),
+        "FQ_MODEL_CACHE": str(tmp_path_factory.mktemp("models")),
+    }
+
+
+@pytest.fixture(scope="session")
+def stack(stack_settings: dict[str, str]) -> Iterator[EmbeddedStack]:
+    """A running embedded stack; whoever hurts it leaves it whole."""
+    with running_stack(stack_settings) as started:
+        yield started
+
+
+@pytest.fixture
+def client(stack: EmbeddedStack) -> Iterator[httpx2.Client]:
+    """An HTTP client with the key of the stack."""
+    with stack.client() as opened:
+        yield opened

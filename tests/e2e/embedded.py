@@ -1,0 +1,178 @@
+"""A whole embedded stack under a test: started as a user would, watched and hurt from outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+
+from deploy.local.child import Child, Command, tail
+from deploy.local.home import REPOSITORY, Home, PartState, State
+from tests.services import service_folder
+
+UP_SECONDS = 120.0
+
+
+class EmbeddedStack:
+    """``python -m deploy.local up`` over a folder of its own, on random ports."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.home = Home(folder / "local")
+        self.environment = {**os.environ, **settings, "FQ_LOCAL_DIR": str(self.home.root)}
+        self._log = folder / "up.log"
+        self.launcher: Child | None = None
+
+    def up(self) -> State:
+        """Start it and return once every part is ready; fails with the log when that takes too long."""
+        argv = [sys.executable, "-m", "deploy.local", "up", "--random-ports"]
+        self.launcher = Child(Command("up", argv, env=self.environment, log_path=self._log, cwd=REPOSITORY))
+        launcher = self.launcher
+
+        def is_up() -> bool:
+            if launcher.ended() is not None:
+                raise AssertionError(f"`up` ended with {launcher.ended()}:\n{tail(self._log, 60)}")
+            state = self.home.running()
+            return state is not None and state.status == "up" and state.launcher == launcher.identity
+
+        eventually(is_up, UP_SECONDS, lambda: f"`up` is not ready:\n{tail(self._log, 60)}")
+        return self.state
+
+    def close(self) -> None:
+        """Stop everything, as Ctrl-C would."""
+        if self.launcher is not None:
+            self.launcher.stop(90.0)
+
+    def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m deploy.local ...`` against this stack."""
+        argv = [sys.executable, "-m", "deploy.local", *words]
+        done = subprocess.run(
+            argv, env=self.environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=150, check=False
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    @property
+    def state(self) -> State:
+        """What ``state.json`` says."""
+        state = self.home.state()
+        assert state is not None, "the stack has ended"
+        return state
+
+    @property
+    def api_url(self) -> str:
+        return self.state.api_url
+
+    @property
+    def api_key(self) -> str:
+        return str(self.state.api_key)
+
+    def part(self, name: str) -> PartState:
+        return self.state.parts[name]
+
+    def pid(self, name: str) -> int:
+        """The pid of a part, which must be there."""
+        pid = self.part(name).pid
+        assert pid is not None, f"{name} does not run"
+        return pid
+
+    def log(self, name: str) -> str:
+        return (self.home.logs / f"{name}.log").read_text(errors="replace")
+
+    def log_tail(self, name: str, lines: int = 40) -> str:
+        return tail(self.home.logs / f"{name}.log", lines)
+
+    def client(self) -> httpx2.Client:
+        """An HTTP client with the key of this stack."""
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        return httpx2.Client(base_url=self.api_url, headers=headers, timeout=70.0, trust_env=False)
+
+    def worker_children(self) -> list[int]:
+        """Pids of the processes that run inference."""
+        with self.client() as client:
+            workers = client.get("/v1/workers").raise_for_status().json()["workers"]
+        tree = {process.pid for process in psutil.Process(self.pid("worker")).children(recursive=True)}
+        return [worker["pid"] for worker in workers if worker["pid"] in tree and worker["state"] == "live"]
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """A part is stopped while the block runs, and ready again after it."""
+        self.command("stop", name)
+        try:
+            yield
+        finally:
+            self.command("start", name)
+
+
+@contextmanager
+def running_stack(settings: Mapping[str, str]) -> Iterator[EmbeddedStack]:
+    """A stack for as long as the block runs."""
+    with service_folder("stack") as folder:
+        stack = EmbeddedStack(folder, settings)
+        try:
+            stack.up()
+            yield stack
+        finally:
+            stack.close()
+
+
+def eventually(
+    holds: Callable[[], bool], timeout_seconds: float, otherwise: Callable[[], str] | str, *, every: float = 0.05
+) -> float:
+    """Wait until a condition holds and return how long that took; fail when the time is over."""
+    begun = time.monotonic()
+    while not holds():
+        if time.monotonic() - begun > timeout_seconds:
+            raise AssertionError(otherwise if isinstance(otherwise, str) else otherwise())
+        time.sleep(every)
+    return time.monotonic() - begun
+
+
+def submit(client: httpx2.Client, path: Path, pipeline: str = "motion", **fields: Any) -> httpx2.Response:
+    """POST a file as a job."""
+    with path.open("rb") as file:
+        return client.post("/v1/jobs", data={"pipeline": pipeline, **fields}, files={"file": (path.name, file)})
+
+
+def submitted(client: httpx2.Client, path: Path, pipeline: str = "motion", **fields: Any) -> str:
+    """POST a file as a job that must be taken; return its id."""
+    answer = submit(client, path, pipeline, **fields)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def job_of(client: httpx2.Client, job_id: str) -> dict[str, Any]:
+    """The job document now."""
+    return dict(client.get(f"/v1/jobs/{job_id}").raise_for_status().json())
+
+
+def finished(client: httpx2.Client, job_id: str, timeout_seconds: float = 60.0) -> dict[str, Any]:
+    """Follow a job to its end and return its document."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        left = deadline - time.monotonic()
+        answer = client.get(f"/v1/jobs/{job_id}", params={"wait": max(0.0, min(10.0, left))})
+        document: dict[str, Any] = answer.raise_for_status().json()
+        if document["terminal"]:
+            return document
+        assert left > 0, f"still {document['state']} after {timeout_seconds} s: {document}"
+
+
+def frames_of(client: httpx2.Client, job_id: str) -> list[dict[str, Any]]:
+    """All result rows of a job."""
+    rows: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = client.get(f"/v1/jobs/{job_id}/frames", params={"cursor": cursor} if cursor else {})
+        document = page.raise_for_status().json()
+        rows += document["frames"]
+        cursor = document["next_cursor"]
+        if cursor is None:
+            return rows
