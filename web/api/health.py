@@ -1,0 +1,79 @@
+"""Whether this process lives, whether it can serve, and what Prometheus reads."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+from apiflask import APIBlueprint
+from apiflask.schemas import FileSchema
+from flask import Response
+
+from storage.errors import StorageError
+from web.answers import answer
+from web.auth import admit, public
+from web.context import services
+from web.documents import Liveness, Readiness
+from web.metrics import QueueCollector, exposition
+
+bp = APIBlueprint("health", __name__, tag="Health")
+
+REDIS_CHECK_SECONDS = 1.0
+
+
+@bp.get("/health")
+@public
+@bp.output(Liveness)
+def get_health() -> Response:
+    """Say that this process answers; asks nobody else."""
+    return answer(Liveness(status="ok"))
+
+
+@bp.get("/ready")
+@public
+@bp.output(Readiness)
+@bp.doc(responses={503: "A part that is needed is down; the document names it"})
+def get_ready() -> Response:
+    """Say whether jobs can be taken: database with the right schema, and object store; Redis only degrades."""
+    parts = {
+        "database": _state(services().database.check),
+        "store": _state(services().objects.check),
+        "redis": "ok" if _redis_answers() else "degraded",
+    }
+    down = [name for name, state in parts.items() if state.startswith("down")]
+    status = "down" if down else "degraded" if "degraded" in parts.values() else "ok"
+    return answer(Readiness(status=status, parts=parts), 503 if down else 200)
+
+
+def _state(check: object) -> str:
+    try:
+        check()  # type: ignore[operator]  # a bound method without arguments
+    except StorageError as error:
+        return f"down: {_plain(error)}"
+    return "ok"
+
+
+def _plain(error: StorageError) -> str:
+    """What an outsider may know: our own sentence about the schema, else only that it does not answer."""
+    return str(error) if "schema" in str(error) else "does not answer"
+
+
+def _redis_answers() -> bool:
+    """Whether the port takes connections: enough to tell an operator where to look."""
+    address = urlsplit(services().settings.redis_url.get_secret_value())
+    try:
+        with socket.create_connection((address.hostname or "", address.port or 6379), REDIS_CHECK_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+@bp.get("/metrics")
+@public
+@bp.output(FileSchema(type="string"), content_type="text/plain")
+def get_metrics() -> Response:
+    """Metrics for Prometheus; needs scope operate unless FQ_METRICS_PUBLIC is set."""
+    if not services().settings.metrics_public:
+        admit(services(), "operate")
+    collector = QueueCollector(services().depth, services().fleet)
+    return Response(exposition(collector), content_type="text/plain; version=0.0.4; charset=utf-8")

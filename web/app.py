@@ -1,0 +1,50 @@
+"""The application, put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIFlask
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from web import access_log, answers, auth, headers, openapi
+from web.api import fleet, health, jobs, objects, offers, pages, results, uploads
+from web.incoming import parse
+from web.services import Services, build_services
+from web.settings import WebSettings
+
+API_VERSION = "1.0.0"
+#: JSON bodies; files have their own limit
+BODY_BYTES_MAX = 1024 * 1024
+
+
+class StrictJson(DefaultJSONProvider):
+    """JSON as the standard has it; see ``web.incoming.parse``."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Parse. Raises: ValueError."""
+        return parse(s)
+
+
+def create_app(settings: WebSettings, services: Services | None = None) -> APIFlask:
+    """Return the WSGI app; call it after a fork. ``services`` are built from the settings unless given."""
+    app = APIFlask(__name__, title="Framequeue", version=API_VERSION, spec_path=None, docs_path=None, json_errors=False)
+    app.json = StrictJson(app)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    app.url_map.strict_slashes = False
+    made = services or build_services(settings)
+    app.extensions["framequeue"] = made
+    answers.register(app)
+    headers.register(app, settings.cors_origins)
+    access_log.register(app)
+    app.before_request(lambda: auth.authenticate(made))
+    for module in (jobs, results, uploads, offers, fleet, health, objects, pages):
+        app.register_blueprint(module.bp)
+    openapi.install(app)
+    if settings.proxy_hops:
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
+    return app

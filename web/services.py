@@ -1,0 +1,73 @@
+"""Everything a request may use, built once per process and passed to the views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage.access import KeyStore
+from storage.database import Database
+from storage.depth import Depth
+from storage.fleet import Fleet
+from storage.jobs import JobStore
+from storage.objects.open_store import open_store
+from storage.objects.port import ObjectStore
+from storage.registry import Registry
+from storage.uploads import UploadStore
+from web.catalog import Catalog
+from web.settings import WebSettings
+from web.situation import Situation
+from web.waiting import WaitingRoom
+from workers.doorbell import Doorbell
+from workers.hints import Hints
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The collaborators of the views; nothing here connects to anything before its first use."""
+
+    settings: WebSettings
+    database: Database
+    objects: ObjectStore
+    jobs: JobStore
+    uploads: UploadStore
+    keys: KeyStore
+    registry: Registry
+    depth: Depth
+    fleet: Fleet
+    doorbell: Doorbell
+    hints: Hints
+    catalog: Catalog
+    situation: Situation
+    waiting: WaitingRoom
+
+    def close(self) -> None:
+        """Stop the threads and give the connections back."""
+        self.doorbell.close()
+        self.hints.close()
+        self.database.close()
+
+
+def build_services(settings: WebSettings) -> Services:
+    """Wire the process; call it after a fork."""
+    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+    redis_url = settings.redis_url.get_secret_value()
+    registry = Registry(database)
+    depth, fleet = Depth(database), Fleet(database)
+    hints = Hints(redis_url)
+    jobs = JobStore(database)
+    return Services(
+        settings=settings,
+        database=database,
+        objects=open_store(settings),
+        jobs=jobs,
+        uploads=UploadStore(database),
+        keys=KeyStore(database),
+        registry=registry,
+        depth=depth,
+        fleet=fleet,
+        doorbell=Doorbell(redis_url),
+        hints=hints,
+        catalog=Catalog(registry),
+        situation=Situation(depth, fleet),
+        waiting=WaitingRoom(jobs, hints, seats=settings.web_threads // 2),
+    )
