@@ -1,6 +1,6 @@
 """The ``framequeue`` command: what it takes, and what it exits with.
 
-Exit codes: 0 all is well; 1 a job did not succeed; 2 wrong usage, or the API refused or gave no answer; 130 interrupted.
+Exit codes: 0 all is well; 1 a job did not succeed; 2 wrong usage, or the API refused or is away; 130 interrupted.
 """
 
 from __future__ import annotations
