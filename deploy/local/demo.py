@@ -135,7 +135,7 @@ def story(job: Mapping[str, Any]) -> list[str]:
 
 def sparkline(values: Sequence[float], width: int = 50) -> str:
     """A curve in one line of text; the highest value is the highest bar."""
-    bars = " ▁▂▃▄▅▆▇█"
+    bars = "▁▂▃▄▅▆▇█"
     if not values:
         return ""
     count = min(width, len(values))

@@ -36,9 +36,7 @@ class RedisProgram:
 
     def __str__(self) -> str:
         name = f"{self.kind} {'.'.join(map(str, self.version))}"
-        return (
-            f"{name} from a wheel, end of life: for demos alone" if self.bundled else f"{name}, {self.path}"
-        )
+        return f"{name} from a wheel, end of life: for demos alone" if self.bundled else f"{name}, {self.path}"
 
 
 class EmbeddedRedis:

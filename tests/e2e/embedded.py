@@ -32,6 +32,7 @@ class EmbeddedStack:
 
     def up(self) -> State:
         """Start it and return once every part is ready; fails with the log when that takes too long."""
+        self.close()
         argv = [sys.executable, "-m", "deploy.local", "up", "--random-ports"]
         self.launcher = Child(Command("up", argv, env=self.environment, log_path=self._log, cwd=REPOSITORY))
         launcher = self.launcher
@@ -46,9 +47,10 @@ class EmbeddedStack:
         return self.state
 
     def close(self) -> None:
-        """Stop everything, as Ctrl-C would."""
+        """Stop everything, as Ctrl-C would; nothing to do when it has ended."""
         if self.launcher is not None:
             self.launcher.stop(90.0)
+            self.launcher = None
 
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``python -m deploy.local ...`` against this stack."""

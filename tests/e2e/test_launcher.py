@@ -49,8 +49,7 @@ def test_after_kill_9_of_the_launcher_the_next_up_cleans_and_keeps_ports_key_and
         job_id = submitted(client, SAMPLE)
         finished(client, job_id)
     os.kill(before.launcher_pid, signal.SIGKILL)
-    assert own.launcher is not None
-    own.launcher.stop()
+    own.close()
     after = own.up()
     assert after.run_id != before.run_id
     assert processes_of(before.run_id) == []
@@ -68,8 +67,7 @@ def test_parts_that_survive_their_launcher_are_ended_by_down(own: EmbeddedStack)
         os.kill(pid, signal.SIGSTOP)
     try:
         os.kill(state.launcher_pid, signal.SIGKILL)
-        assert own.launcher is not None
-        own.launcher.stop()
+        own.close()
         assert own.command("status", check=False).returncode == 3
     finally:
         for pid in pids:
