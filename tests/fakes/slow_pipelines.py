@@ -1,0 +1,41 @@
+"""Pipelines for tests of workers in processes of their own; named as ``tests.fakes.slow_pipelines:Class``."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.frame import Frame
+from pipeline.models.base import ModelShelf
+from pipeline.pipelines.base import Params
+from pipeline.pipelines.motion import Motion
+
+#: of one batch, so that a test can act in the middle of a job
+SLOW_SECONDS = 0.15
+
+
+class Slow(Motion):
+    """Motion that takes its time."""
+
+    spec = replace(Motion.spec, name="slow")
+
+    def infer(self, frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> Any:
+        time.sleep(SLOW_SECONDS)
+        return super().infer(frames, params, shelf)
+
+
+class HangsWhenBright(Motion):
+    """Motion that, on a bright picture, stands still in C code with the GIL held."""
+
+    spec = replace(Motion.spec, name="hangs_when_bright")
+
+    def infer(self, frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> Any:
+        if any(frame.image.mean() > 200 for frame in frames):
+            logging.getLogger(__name__).warning("test.hangs")
+            while True:
+                ctypes.PyDLL(None).sleep(600)
+        return super().infer(frames, params, shelf)

@@ -1,0 +1,159 @@
+"""A worker as an operator starts it: Celery's prefork pool on real Redis and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from storage.fleet import Fleet
+from storage.job import JobState
+from tests.integration.processes import Program, running
+from tests.integration.queue_bed import Bed, done_twice, make_clip, make_still, open_objects, wait_until
+from workers.doorbell import Bell
+
+SLOW = "tests.fakes.slow_pipelines:Slow"
+HANGS = "tests.fakes.slow_pipelines:HangsWhenBright"
+
+
+class Stand:
+    """Starts programs on one database, one Redis and one store."""
+
+    def __init__(self, bed: Bed, folder: Path, stack: ExitStack, **settings: Any) -> None:
+        self.bed = bed
+        self.folder = folder
+        self._stack = stack
+        self._settings = settings
+
+    def worker(self, **settings: Any) -> Program:
+        """A worker that is ready: all children registered."""
+        merged = {**self._settings, "scratch_dir": self.folder / "scratch", "concurrency": 1, **settings}
+        program = self._stack.enter_context(running("workers", self.folder, **merged))
+        program.wait_for_event("worker.registered", merged["concurrency"])
+        program.wait_for_event("worker.ready")
+        return program
+
+    def dispatcher(self, **settings: Any) -> Program:
+        """A dispatcher whose duties run."""
+        merged = {**self._settings, "alive_file": self.folder / "alive", **settings}
+        program = self._stack.enter_context(running("workers.dispatcher", self.folder, **merged))
+        program.wait_for_event("dispatcher.started")
+        return program
+
+    def ring(self, size_class: str = "short", count: int = 1) -> None:
+        """Ring as web does, but now."""
+        with Bell(str(self._settings["redis_url"])) as bell:
+            bell.send(f"cpu-{size_class}", count)
+
+
+@pytest.fixture
+def stand(database: Any, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        bed = Bed(database, open_objects(tmp_path / "objects"))
+        yield Stand(bed, tmp_path, stack, database_url=database_url, redis_url=redis_url)
+
+
+def test_a_bell_leads_to_a_result_and_a_stop_leaves_nothing_behind(stand: Stand) -> None:
+    worker = stand.worker()
+    job_id = stand.bed.submit(make_still())
+    stand.ring()
+    job = stand.bed.wait_for(job_id, seconds=20)
+    assert job.state == JobState.SUCCEEDED
+    (ready,) = worker.events("worker.child_ready")
+    assert ready["cage"]["memory"] is True
+    children = psutil.Process(worker.pid).children(recursive=True)
+    started = time.monotonic()
+    assert worker.stop() == 0
+    assert time.monotonic() - started < 10
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert [row.state for row in Fleet(stand.bed.database).list()] == ["stopped"]
+    assert not list((stand.folder / "scratch").iterdir())
+
+
+def test_the_main_process_opens_no_media_library_and_no_model(stand: Stand) -> None:
+    worker = stand.worker()
+    maps = Path(f"/proc/{worker.pid}/maps").read_text()
+    (child,) = worker.pool_children()
+    assert "numpy" in Path(f"/proc/{child}/maps").read_text()
+    for library in ("torch", "numpy", "/cv2/", "/av/", "onnxruntime"):
+        assert library not in maps
+
+
+def test_a_killed_child_costs_the_segment_in_hand_and_no_other(stand: Stand) -> None:
+    worker = stand.worker(pipelines=SLOW, segment_seconds=0.02)
+    clip = make_clip(stand.folder / "clip.mp4", seconds=12.0)
+    job_id = stand.bed.submit(clip, pipeline=SLOW, size_class="long")
+    stand.ring("long")
+    stand.bed.wait_for(job_id, lambda job: 2 <= job.segments_total - job.segments_left < job.segments_total, seconds=30)
+    (child,) = worker.pool_children()
+    os.kill(child, signal.SIGKILL)
+    killed = time.monotonic()
+    (lost,) = wait_until(lambda: stand.bed.events(job_id, "lost"), bool, seconds=5)
+    assert time.monotonic() - killed < 2
+    job = stand.bed.wait_for(job_id, seconds=40)
+    assert job.state == JobState.SUCCEEDED
+    again = [event for event in stand.bed.events(job_id, "claimed") if event["segment_id"] == lost["segment_id"]]
+    assert (again[-1]["at"] - lost["at"]).total_seconds() < 20
+    assert not done_twice(stand.bed.events(job_id))
+
+
+def test_sigterm_gives_back_uncharged_and_exits_in_time(stand: Stand) -> None:
+    worker = stand.worker(pipelines=SLOW)
+    job_id = stand.bed.submit(make_clip(stand.folder / "clip.mp4", seconds=20.0), pipeline=SLOW, size_class="long")
+    stand.ring("long")
+    stand.bed.wait_for(job_id, lambda job: job.state == JobState.RUNNING, seconds=20)
+    started = time.monotonic()
+    assert worker.stop(30) == 0
+    assert time.monotonic() - started < 25
+    job = stand.bed.jobs.get(job_id)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+    assert stand.bed.events(job_id, "given_back")
+
+
+def test_sigterm_takes_a_hung_childs_work_back_uncharged(stand: Stand) -> None:
+    worker = stand.worker(pipelines=HANGS)
+    job_id = stand.bed.submit(make_still(250), pipeline=HANGS)
+    stand.ring()
+    worker.wait_for_event("test.hangs", seconds=20)
+    started = time.monotonic()
+    worker.stop(30)
+    assert 10 < time.monotonic() - started < 25
+    job = stand.bed.jobs.get(job_id)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+    assert worker.events("child.overdue")
+
+
+def test_a_hang_is_ended_and_only_its_job_is_dead(stand: Stand) -> None:
+    stand.worker(pipelines=HANGS, stall_seconds=2, concurrency=1)
+    stand.dispatcher()
+    bad = stand.bed.submit(make_still(250), pipeline=HANGS, max_attempts=2)
+    good = [stand.bed.submit(make_still(level), pipeline=HANGS) for level in (10, 20, 30)]
+    stand.ring(count=2)
+    dead = stand.bed.wait_for(bad, seconds=60)
+    assert dead.state == JobState.DEAD
+    assert dead.error is not None
+    assert dead.error["code"] == "worker.lost"
+    assert "slow_pipelines" in str(dead.error)
+    for one in good:
+        job = stand.bed.wait_for(one, seconds=30)
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 0)
+
+
+def test_flushed_doorbells_are_rung_again(stand: Stand, redis_server: Any) -> None:
+    job_ids = [stand.bed.submit(make_still(level)) for level in range(100)]
+    stand.ring(count=3)
+    import redis
+
+    with redis.Redis.from_url(redis_server.url()) as client:
+        client.flushall()
+    stand.worker()
+    stand.dispatcher()
+    for one in job_ids:
+        assert stand.bed.wait_for(one, seconds=60).state == JobState.SUCCEEDED
