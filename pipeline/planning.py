@@ -52,8 +52,8 @@ def cut_ranges(
     """Cut the chosen frames into ranges of about ``segment_seconds`` of work, only at keyframes.
 
     Work of a group of pictures = chosen frames x ``frame_seconds`` + frames from its key to its last chosen frame
-    x ``decode_frame_seconds``. The whole is divided evenly, each cut then moved to the next keyframe, so that no short
-    rest is left over. Every range holds a chosen frame; together they hold each exactly once.
+    x ``decode_frame_seconds``. The whole is divided evenly, each cut then moved to the nearest keyframe, so that no
+    short rest is left over. Every range holds a chosen frame; together they hold each exactly once.
     """
     if segment_seconds <= 0:
         raise ValueError("segment_seconds must be above 0")
@@ -95,8 +95,11 @@ def _cuts(before: NDArray[np.float64], segment_seconds: float) -> NDArray[np.int
     total = before[-1]
     count = max(1, round(total / segment_seconds))
     targets = total * np.arange(1, count) / count
-    groups = np.unique(np.searchsorted(before, targets, side="left"))
-    return np.asarray(groups[before[groups] < total], dtype=np.int64)
+    after = np.searchsorted(before, targets, side="left")
+    nearer = targets - before[after - 1] < before[after] - targets
+    # Groups without work share their neighbour's sum: of each sum the first, or a range could be left without frames.
+    groups = np.unique(np.searchsorted(before, before[after - nearer], side="left"))
+    return np.asarray(groups[(before[groups] > 0) & (before[groups] < total)], dtype=np.int64)
 
 
 def select(
