@@ -1,4 +1,4 @@
-"""What the decoding process gives up before it opens anything: memory, files, network, privileges, outliving its parent.
+"""What the decoding process gives up before it opens anything: memory, files, network, privileges, a life of its own.
 
 Standard library only. Every protection is tried and then checked by trying to break it; ``in_force`` tells what held.
 """

@@ -19,13 +19,14 @@ from pipeline.errors import MediaError, PipelineError
 from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
 from pipeline.libav_log import LibavLog
 from pipeline.media import MediaLimits, PacketIndex
-from pipeline.picture import shrunk, turn_of, upright
+from pipeline.picture import Turns, shrunk, upright
 from pipeline.probe import probe_file
 from pipeline.sniff import Sniffed, sniff_file
 from pipeline.stills import image_pictures, index_image
 
 Message = tuple[Mapping[str, Any], memoryview | bytes]
 _STANDARD_ERROR = 2
+_CHECK_IT_PLAYS = "Check that the video plays, and upload it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,12 @@ class Service:
 
     def _probe(self, descriptor: int) -> Message:
         info, _ = probe_file(descriptor, self._limits, self._log)
-        return {"type": "result", "info": info.as_json(), "warnings": []}, b""
+        return {"type": "result", "info": info.as_json(), "warnings": list(info.warnings)}, b""
 
     def _index(self, descriptor: int, tick: Tick) -> Message:
         found = sniff_file(descriptor)
         if found.kind == "image":
-            index, warnings = index_image(descriptor, found, self._limits), ()
+            index, warnings = index_image(descriptor, found, self._limits), tuple[Mapping[str, str], ...]()
         else:
             with open_video(descriptor, found, self._limits, self._log) as video:
                 indexed = self._index_video(descriptor, video, tick)
@@ -132,10 +133,10 @@ class Service:
         given = 0
         with open_video(descriptor, found, self._limits, self._log) as video:
             context = video.stream.codec_context
-            reformatter = VideoReformatter()
+            reformatter, turns = VideoReformatter(), Turns()
             source, decoder = (context.width, context.height), context.codec.name
             for place, frame in decode_places(video, indexed.scan, indexed.index, wanted, damage, tick=tick):
-                turn = turn_of(frame)
+                turn = turns.of(frame)
                 full = source[::-1] if turn.swap else source
                 size = shrunk(*full, width)
                 given += 1
@@ -162,7 +163,7 @@ def _frame(place: int, index: PacketIndex, picture: NDArray[np.uint8], scale: fl
         "type": "frame", "place": place, "pts": pts, "seconds": float(pts * index.time_base), "scale": scale,
         "height": height, "width": width,
     }  # fmt: skip
-    return head, memoryview(np.ascontiguousarray(picture))
+    return head, np.ascontiguousarray(picture).data
 
 
 def _error(kind: str, code: str, message: str, advice: str | None = None) -> Message:
@@ -197,7 +198,7 @@ def _index_warnings(video: OpenVideo, scan: PacketScan, index: PacketIndex) -> I
     if not index.timed:
         yield {
             "code": "media.untimed",
-            "message": "The container has no usable timestamps; frames are counted and times follow from the frame rate.",
+            "message": "The container has no usable timestamps; frames are counted, times follow from the frame rate.",
         }
 
 

@@ -25,11 +25,12 @@ from pipeline.sniff import ACCEPTED, Sniffed, no_video
 #: libav's own names of what each demuxer reads
 _DEMUXERS = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"}
 #: what a video may be coded in; libav knows hundreds more, of games and old cameras, that nobody has tested for years
-DECODERS = frozenset(
-    "h264 hevc vvc av1 libdav1d vp8 vp9 mpeg4 mpeg1video mpeg2video mjpeg prores dnxhd theora vc1 wmv1 wmv2 wmv3 "
-    "msmpeg4v1 msmpeg4v2 msmpeg4 msmpeg4v3 flv h263 h263p h261 ffv1 huffyuv ffvhuff utvideo dvvideo svq1 svq3 rawvideo cinepak "
-    "qtrle png apng gif webp jpeg2000 vp6 vp6f vp6a v210 wrapped_avframe cfhd magicyuv".split()
-)
+_DECODER_NAMES = """
+    h264 hevc vvc av1 libdav1d vp8 vp9 mpeg4 mpeg1video mpeg2video mjpeg prores dnxhd theora vc1 wmv1 wmv2 wmv3
+    msmpeg4v1 msmpeg4v2 msmpeg4 msmpeg4v3 flv h263 h263p h261 ffv1 huffyuv ffvhuff utvideo dvvideo svq1 svq3 rawvideo
+    cinepak qtrle png apng gif webp jpeg2000 vp6 vp6f vp6a v210 cfhd magicyuv
+"""
+DECODERS = frozenset(_DECODER_NAMES.split())
 #: more than any file needs; what a hostile header claims is not believed
 _PROBE_BYTES = 8 << 20
 
@@ -46,6 +47,13 @@ class OpenVideo:
     def time_base(self) -> Fraction:
         """Seconds per unit of this stream's timestamps."""
         return self.stream.time_base or Fraction(1, 1000)
+
+    @property
+    def guessed_times(self) -> bool:
+        """Whether timestamps are libav's guesses: AVI has none, and where pictures are reordered they come out wrong."""
+        context = self.stream.codec_context
+        reorders = context.codec.canonical_name in ("h264", "hevc") and context.has_b_frames
+        return bool(reorders and "avi" in self.container.format.name.split(","))
 
     @property
     def rate(self) -> Fraction:
@@ -81,6 +89,7 @@ def open_video(
         _check_streams(container, limits)
         stream = choose_stream(container)
         check_size(stream.codec_context.width, stream.codec_context.height, limits)
+        log.mark()  # what opening said is not damage: a broadcast recording starts amid pictures
         yield OpenVideo(container, stream, log)
 
 

@@ -13,6 +13,7 @@ from fractions import Fraction
 import av.error
 import numpy as np
 from av.packet import Packet
+from av.video.stream import VideoStream
 
 from pipeline.cage_wire import Tick, no_tick
 from pipeline.container import OpenVideo
@@ -39,6 +40,8 @@ class PacketScan:
     reset: bytearray = field(default_factory=bytearray)
     #: True where reading ended with an error instead of the end
     broken: bool = False
+    #: True where timestamps cannot order the frames: guessed, or no packet says that decoding may start with it
+    counted: bool = False
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -49,7 +52,7 @@ def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) ->
 
     Raises: MediaError (media.too_long).
     """
-    scan = PacketScan()
+    scan = PacketScan(counted=video.guessed_times)
     codec = video.stream.codec_context.codec.canonical_name
     nal_bytes = nal_length(codec, video.stream.codec_context.extradata)
     first_key: int | None = None
@@ -67,6 +70,8 @@ def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) ->
         raise
     except (av.error.FFmpegError, EOFError):
         scan.broken = True
+    if first_key is None:
+        scan.shown, scan.counted = bytearray(b"\1" * len(scan)), True
     return scan
 
 
@@ -82,7 +87,7 @@ def packet_index(scan: PacketScan, time_base: Fraction, rate: Fraction) -> Packe
     order = np.argsort(pts, kind="stable")
     ordered = pts[order]
     usable = bool(np.all(ordered[1:] > ordered[:-1])) and (not len(ordered) or ordered[0] != _NONE)
-    if usable and not _runs_backwards(scan):
+    if usable and not scan.counted and not _runs_backwards(scan):
         return PacketIndex(ordered.copy(), key[order], time_base)
     return PacketIndex(np.arange(len(pts), dtype=np.int64), key.copy(), 1 / rate, timed=False)
 
@@ -108,7 +113,7 @@ def _too_many(limits: MediaLimits) -> MediaError:
     )  # fmt: skip
 
 
-def _append(scan: PacketScan, packet: Packet, first_key: int | None, codec: str, nal_bytes: int) -> None:
+def _append(scan: PacketScan, packet: Packet[VideoStream], first_key: int | None, codec: str, nal_bytes: int) -> None:
     pts = _NONE if packet.pts is None else packet.pts
     visible = not packet.is_discard and first_key is not None and (pts == _NONE or pts >= first_key)
     scan.pts.append(pts)
@@ -118,7 +123,7 @@ def _append(scan: PacketScan, packet: Packet, first_key: int | None, codec: str,
     scan.reset.append(packet.is_keyframe and is_reset(packet, codec, nal_bytes))
 
 
-def is_hidden(packet: Packet, codec: str) -> bool:
+def is_hidden(packet: Packet[VideoStream], codec: str) -> bool:
     """Say whether a packet holds only a reference that is never shown (VP8 and VP9 alternate references)."""
     if codec == "vp8":
         return not memoryview(packet)[0] & 0x10
@@ -139,7 +144,7 @@ def _vp9_hidden(data: memoryview) -> bool:
     return not bits >> (5 - at) & 1  # show_frame, two bits further
 
 
-def is_reset(packet: Packet, codec: str, nal_bytes: int) -> bool:
+def is_reset(packet: Packet[VideoStream], codec: str, nal_bytes: int) -> bool:
     """Say whether nothing after this keyframe refers to anything before it."""
     resets = _RESETS.get(codec)
     if resets is None:

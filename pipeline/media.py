@@ -64,7 +64,7 @@ class PacketIndex:
     @property
     def seconds(self) -> NDArray[np.float64]:
         """Presentation time of each frame in seconds, float64, (n,), as the container counts (may start above 0)."""
-        return self.pts * float(self.time_base)
+        return np.multiply(self.pts, float(self.time_base), dtype=np.float64)
 
     def __len__(self) -> int:
         return len(self.pts)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
@@ -46,13 +47,32 @@ class Turn:
 
 def turn_of(frame: VideoFrame) -> Turn:
     """Read the display matrix that a phone writes beside the picture."""
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return Turn()
-    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
+    a, b, _, c, d = struct.unpack("=5i", bytes(cast(SideData, matrix))[:20])
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Turn(swap=True, mirror_x=c < 0, mirror_y=b < 0)
     return Turn(mirror_x=a < 0, mirror_y=d < 0)
+
+
+class Turns:
+    """Follows the rotation through a video.
+
+    Reading side data ties a frame into a reference cycle that keeps its memory until the collector runs, so the
+    matrix is read again only when the angle changes.
+    """
+
+    def __init__(self) -> None:
+        self._angle: int | None = None
+        self._turn = Turn()
+
+    def of(self, frame: VideoFrame) -> Turn:
+        """Return how this frame is turned."""
+        angle = frame.rotation
+        if angle != self._angle:
+            self._angle, self._turn = angle, turn_of(frame)
+        return self._turn
 
 
 def shrunk(width: int, height: int, wanted: int | None) -> tuple[int, int]:
@@ -67,7 +87,7 @@ def to_rgb(frame: VideoFrame, reformatter: VideoReformatter) -> Picture:
 
     One reformatter serves a whole video; ``frame.to_ndarray`` would start threads for every frame.
     """
-    return reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+    return cast(Picture, reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray())
 
 
 def resized(picture: Picture, width: int, height: int) -> Picture:
@@ -76,7 +96,7 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
         return picture
     smaller = height <= picture.shape[0] and width <= picture.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), dtype=np.uint8)
+    return cast(Picture, cv2.resize(picture, (width, height), interpolation=how))
 
 
 def upright(frame: VideoFrame, reformatter: VideoReformatter, size: tuple[int, int], turn: Turn) -> Picture:

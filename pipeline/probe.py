@@ -1,13 +1,15 @@
-"""Facts about an input, and the refusals, from headers; only the first picture of a video is decoded, for its rotation."""
+"""Facts about an input, and refusals, from headers; only a video's first picture is decoded, for its rotation."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import av.error
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from pipeline.container import OpenVideo, open_video
 from pipeline.errors import MediaError
@@ -17,6 +19,7 @@ from pipeline.media import MediaInfo, MediaLimits
 from pipeline.picture import Turn, turn_of
 from pipeline.sniff import Sniffed, sniff_file
 from pipeline.stills import probe_image
+from pipeline.truncation import announced_bytes
 
 #: how far the probe looks for a first picture; a damaged start is told by the decoding itself
 _PACKETS_TRIED = 300
@@ -38,10 +41,10 @@ def probe_file(descriptor: int, limits: MediaLimits, log: LibavLog | None = None
     if found.kind == "image":
         return probe_image(descriptor, found, limits), found
     with open_video(descriptor, found, limits, log) as video:
-        return _describe(video, size, limits), found
+        return _describe(video, size, limits, _cut_short(descriptor, found, size)), found
 
 
-def _describe(video: OpenVideo, size: int, limits: MediaLimits) -> MediaInfo:
+def _describe(video: OpenVideo, size: int, limits: MediaLimits, warnings: tuple[Mapping[str, str], ...]) -> MediaInfo:
     stream, container = video.stream, video.container
     seconds = _duration(video)
     if seconds is not None and seconds > limits.max_duration_seconds:
@@ -63,6 +66,7 @@ def _describe(video: OpenVideo, size: int, limits: MediaLimits) -> MediaInfo:
         frame_rate=float(video.rate),
         frames=stream.frames or None,
         size_bytes=size,
+        warnings=warnings,
         extra={
             "pixel_format": context.pix_fmt,
             "pixel_aspect": str(aspect) if aspect else "1",
@@ -72,6 +76,14 @@ def _describe(video: OpenVideo, size: int, limits: MediaLimits) -> MediaInfo:
             "start_seconds": float(stream.start_time * video.time_base) if stream.start_time is not None else 0.0,
         },
     )
+
+
+def _cut_short(descriptor: int, found: Sniffed, size: int) -> tuple[Mapping[str, str], ...]:
+    announced = announced_bytes(descriptor, found.formats[0])
+    if announced is None or announced <= size:
+        return ()
+    message = f"The file is cut short: it announces {announced:,} bytes and has {size:,}."
+    return ({"code": "media.damaged", "message": message},)
 
 
 def _duration(video: OpenVideo) -> float | None:
@@ -102,7 +114,7 @@ def _first_turn(video: OpenVideo) -> Turn:
     return Turn()
 
 
-def _decoded(context: VideoCodecContext, packet: Packet | None) -> list[VideoFrame]:
+def _decoded(context: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
     try:
         return context.decode(packet)
     except MemoryError:

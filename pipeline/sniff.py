@@ -14,7 +14,10 @@ from pipeline.errors import MediaError
 HEAD_BYTES = 16 * 1024
 
 #: what the advice of a refusal offers
-ACCEPTED = "Send MP4, MOV, MKV, WebM, AVI, MPEG, Ogg, FLV or WMV video, or a JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIF image."
+ACCEPTED = (
+    "Send MP4, MOV, MKV, WebM, AVI, MPEG, Ogg, FLV or WMV video, "
+    "or a JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIF image."
+)
 
 
 @dataclass(frozen=True, slots=True)

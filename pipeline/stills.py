@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from pi_heif import register_heif_opener
+from pi_heif import register_heif_opener  # type: ignore[import-untyped]  # ships no types
 from PIL import Image, ImageFile
 
 from pipeline.animation import parts, too_many_pixels
@@ -115,16 +115,15 @@ def image_pictures(
     Raises: MediaError when not even the first wanted picture can be decoded.
     """  # fmt: skip
     with open_image(descriptor, found, limits) as opened:
-        given = 0
-        for place in wanted:
+        for given, place in enumerate(wanted):
             tick()
             try:
-                yield int(place), *_picture(opened, int(place), width, limits)
+                picture, scale = _picture(opened, int(place), width, limits)
             except MediaError:
                 if not given:
                     raise
                 return
-            given += 1
+            yield int(place), picture, scale
 
 
 def _picture(opened: OpenImage, place: int, width: int | None, limits: MediaLimits) -> tuple[Picture, float]:
@@ -132,7 +131,7 @@ def _picture(opened: OpenImage, place: int, width: int | None, limits: MediaLimi
     size = shrunk(*upright, width)
     with _decoding():
         if len(opened.milliseconds) > 1:
-            image.seek(place)
+            image.seek(place + getattr(image, "default_image", False))  # a PNG's stand-in for old viewers is no frame
         elif opened.format in ("JPEG", "MPO"):
             image.draft(None, size if opened.orientation < 5 else size[::-1])  # decodes at 1/2, 1/4 or 1/8 where enough
         check_size(*image.size, limits)
@@ -158,16 +157,15 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_wide(image: Image.Image) -> Image.Image:
+    """Scale 16-bit and floating samples to 8 bits by the range they are written in, not by what they hold."""
     samples = np.asarray(image).astype(np.float32)
-    top = (
-        1.0
-        if image.mode == "F" and samples.max(initial=0) <= 1
-        else 255.0
-        if samples.max(initial=0) <= 255
-        else 65535.0
-    )
+    largest = float(samples.max(initial=0))
     if image.mode.startswith("I;16"):
         top = 65535.0
+    elif image.mode == "F" and largest <= 1:
+        top = 1.0
+    else:
+        top = 255.0 if largest <= 255 else 65535.0
     return Image.fromarray(np.clip(samples * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
 
 
