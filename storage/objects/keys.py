@@ -4,8 +4,13 @@ from __future__ import annotations
 
 
 def input_key(job_id: str) -> str:
-    """The uploaded or ingested input of a job."""
+    """The uploaded input of a job."""
     return f"inputs/{job_id}/source"
+
+
+def ingest_key(job_id: str, copy_id: str) -> str:
+    """One copy of a remote input: two dispatchers that copy at once never overwrite each other's bytes."""
+    return f"inputs/{job_id}/{copy_id}/source"
 
 
 def upload_key(upload_id: str) -> str:
@@ -16,6 +21,15 @@ def upload_key(upload_id: str) -> str:
 def rows_key(job_id: str, run: int, segment_id: str, claim_id: str) -> str:
     """Result rows of one segment under one claim: a stale worker can never overwrite another's."""
     return f"results/{job_id}/{run}/{segment_id}/{claim_id}.jsonl.gz"
+
+
+#: everything that belongs to some row lies below one of these, then comes the id of its job or upload
+OWNED_PREFIXES = ("inputs/", "results/", "uploads/")
+
+
+def owner_id(key: str) -> str:
+    """The part of a key where the id of its job or upload stands."""
+    return key.partition("/")[2].partition("/")[0]
 
 
 def job_prefixes(job_id: str) -> tuple[str, str]:

@@ -35,12 +35,9 @@ class LocalObjectStore:
     The web part serves the signed URLs: ``urls.verify`` gives a grant, ``open`` and ``receive_part`` carry it out.
     """
 
-    def __init__(self, root: Path, *, secret: str | bytes, public_url: str) -> None:
-        """Create ``root`` if need be; ``secret`` and ``public_url`` as in ``SignedUrls``.
-
-        Raises: ObjectStoreUnavailable, ValueError (short secret).
-        """
-        self.urls = SignedUrls(secret, public_url)
+    def __init__(self, root: Path, urls: SignedUrls) -> None:
+        """Create ``root`` if need be. Raises: ObjectStoreUnavailable."""
+        self.urls = urls
         self._objects = root / "objects"
         self._facts = FactsBook(root / "facts")
         self._drafts = Drafts(root / "temporary")

@@ -17,6 +17,7 @@ def open_store(settings: ObjectStoreSettings) -> ObjectStore:
 
         return S3ObjectStore(settings.store_bucket, settings.s3_access)
     from storage.objects.local import LocalObjectStore  # noqa: PLC0415
+    from storage.objects.signing import SignedUrls  # noqa: PLC0415
 
     secret = settings.store_secret.get_secret_value() if settings.store_secret else ""
-    return LocalObjectStore(settings.store_folder, secret=secret, public_url=settings.public_url)
+    return LocalObjectStore(settings.store_folder, SignedUrls(secret, settings.public_url))

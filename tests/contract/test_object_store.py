@@ -42,7 +42,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStor
         yield s3_store(request.getfixturevalue("s3_url"), f"bucket-{abs(hash(request.node.name)) % 10**9}")
         return
     makers: dict[str, Any] = {
-        "local": lambda url: LocalObjectStore(tmp_path / "store", secret=SECRET, public_url=url),
+        "local": lambda url: LocalObjectStore(tmp_path / "store", SignedUrls(SECRET, url)),
         "memory": lambda url: MemoryObjectStore(SignedUrls(SECRET, url)),
     }
     with served(makers[request.param]) as served_store:

@@ -17,7 +17,7 @@ import pytest
 from storage.errors import ObjectMismatch, ObjectNotFound, ObjectStoreUnavailable
 from storage.objects.local import LocalObjectStore
 from storage.objects.port import StoredPart
-from storage.objects.signing import PartGrant
+from storage.objects.signing import PartGrant, SignedUrls
 
 KEY = "inputs/0199c0de-0000-7000-8000-000000000001/source"
 MIB = 1 << 20
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(root: Path) -> LocalObjectStore:
-    return LocalObjectStore(root, secret="x" * 32, public_url="http://127.0.0.1:1")
+    return LocalObjectStore(root, SignedUrls("x" * 32, "http://127.0.0.1:1"))
 
 
 class Zeros(io.RawIOBase):
@@ -98,7 +98,7 @@ def test_a_part_the_disk_refuses_is_unavailability_and_may_be_sent_again(store: 
 def test_a_folder_that_cannot_be_made_is_unavailability(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ObjectStoreUnavailable):
-        LocalObjectStore(tmp_path / "file" / "store", secret="x" * 32, public_url="http://h")
+        LocalObjectStore(tmp_path / "file" / "store", SignedUrls("x" * 32, "http://h"))
 
 
 @pytest.mark.parametrize("call", ["check", "put", "stat", "open", "list", "start", "parts"])
