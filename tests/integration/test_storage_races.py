@@ -1,0 +1,292 @@
+"""What happens when several processes act on the same rows in the same moment."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+
+from storage.claims import ClaimLost
+from storage.database import Database
+from storage.errors import JobNotFound, StateConflict
+from storage.job import Claim, Done, Failed, Fault, GiveBack, JobState, Retry, SegmentPlan
+from storage.migrate import upgrade
+from tests.fakes.sql_queue import SqlQueue, new_job, rows_of
+from tests.integration.racing import together
+
+WANTED: dict[str, Any] = {"lanes": ["cpu", "gpu"], "size_classes": ["short", "long"], "serves": [("motion", 1)]}
+FAULT = Fault("device.failed", "it broke")
+SUMMARY = {"ok": True}
+
+
+@pytest.fixture
+def queue(database_url: str) -> Iterator[SqlQueue]:
+    database = Database(database_url, pool_size=12)
+    queue = SqlQueue(database)
+    for number in range(8):
+        queue.register(f"worker-{number}")
+    yield queue
+    database.close()
+
+
+def take(queue: SqlQueue, number: int = 0, limit: int = 1) -> Claim:
+    found = queue.claim(f"worker-{number}", limit=limit, **WANTED)
+    assert found is not None
+    return found
+
+
+def split(queue: SqlQueue, parts: int) -> str:
+    """A job in several ready parts; it stands in front of all that came before it."""
+    job_id = queue.add_job(size_class="long", tag=-time.monotonic())
+    found = take(queue)
+    queue.plan(found, found.segments[0].id, [SegmentPlan(frames=2)] * parts, media={})
+    return job_id
+
+
+def done(found: Claim, summary: dict[str, Any] | None = None) -> list[Done]:
+    return [Done(segment.id, rows_of(2), summary) for segment in found.segments]
+
+
+def test_many_claimers_never_share_and_leave_nothing_behind(queue: SqlQueue) -> None:
+    made = queue.add_many(120) + queue.add_many(60, lane="gpu") + queue.add_many(40, size_class="long")
+
+    def drain(number: int) -> list[str]:
+        mine: list[str] = []
+        while (found := queue.claim(f"worker-{number}", limit=1 + number % 4, **WANTED)) is not None:
+            mine += [segment.job_id for segment in found.segments]
+        return mine
+
+    taken = [job_id for mine in together(*(partial(drain, number) for number in range(8))) for job_id in mine]
+    assert sorted(taken) == sorted(made)
+
+
+def test_no_claimer_goes_away_empty_while_others_lock_the_foremost_rows(queue: SqlQueue) -> None:
+    for _ in range(15):
+        queue.add_many(8)
+        claims = together(*(partial(queue.claim, f"worker-{number}", limit=1, **WANTED) for number in range(8)))
+        jobs = [segment.job_id for found in claims if found for segment in found.segments]
+        assert len(set(jobs)) == 8
+
+
+def test_two_last_finishes_at_once_insert_exactly_one_merge(queue: SqlQueue) -> None:
+    for _ in range(25):
+        job_id = split(queue, 2)
+        first, second = take(queue, 1), take(queue, 2)
+        together(partial(queue.finish, first, done(first)), partial(queue.finish, second, done(second)))
+        assert [segment.kind for segment in queue.segments(job_id)] == ["plan", "infer", "infer", "merge"]
+        merge = take(queue)
+        queue.finish(merge, [Done(merge.segments[0].id, summary=SUMMARY)])
+        assert queue.job(job_id).state is JobState.SUCCEEDED
+
+
+def test_cancel_against_finish_ends_in_exactly_one_state(queue: SqlQueue) -> None:
+    ends: Counter[str] = Counter()
+    until = time.monotonic() + 20
+    for number in range(300):
+        job_id = queue.add_job()
+        found = take(queue)
+        queue.plan(found, found.segments[0].id, [SegmentPlan()], media={})
+        calls: list[Callable[[], Any]] = [
+            partial(queue.finish, found, done(found, SUMMARY)),
+            partial(queue.cancel, job_id),
+        ]
+        answers = together(*(calls if number % 2 else calls[::-1]))
+        accepted, canceled = answers if number % 2 else answers[::-1]
+        job = queue.job(job_id)
+        ends[job.state] += 1
+        assert list(accepted.values()) == [job.state is JobState.SUCCEEDED]
+        assert canceled == (job.state is JobState.CANCELED)
+        assert (job.summary == SUMMARY) == (job.state is JobState.SUCCEEDED)
+        if time.monotonic() > until:
+            break
+    assert set(ends) <= {"succeeded", "canceled"}
+    assert ends.total() >= 100
+
+
+def test_finishes_of_crossed_batches_do_not_deadlock(queue: SqlQueue) -> None:
+    """Two claims hold segments of the same two jobs, in opposite orders."""
+    for _ in range(30):
+        split(queue, 2)
+        split(queue, 2)
+        parts = [take(queue, number) for number in range(4)]
+        by_job: dict[str, list[Claim]] = {}
+        for part in parts:
+            by_job.setdefault(part.segments[0].job_id, []).append(part)
+        (first, second), (third, fourth) = by_job.values()
+        crossed = [_joined(queue, first, fourth), _joined(queue, third, second)]
+        together(*(partial(queue.finish, claim, done(claim)[::-1]) for claim in crossed))
+        merges = [take(queue, number) for number in range(2)]
+        assert {segment.kind for merge in merges for segment in merge.segments} == {"merge"}
+        for merge in merges:
+            queue.finish(merge, [Done(merge.segments[0].id, summary=SUMMARY)])
+
+
+def _joined(queue: SqlQueue, one: Claim, other: Claim) -> Claim:
+    """Put the segments of two claims under one, as a worker with a batch of short segments would hold them."""
+    queue.execute(
+        "UPDATE segments SET claim_id = CAST(:new AS uuid), worker_id = :worker WHERE claim_id = CAST(:old AS uuid)",
+        new=one.id,
+        old=other.id,
+        worker=one.worker_id,
+    )
+    return Claim(one.id, one.worker_id, one.segments + other.segments)
+
+
+def test_a_storm_of_everything_at_once_never_deadlocks_and_every_job_ends_once(queue: SqlQueue) -> None:
+    made = queue.add_many(40, max_attempts=2) + queue.add_many(10, size_class="long", max_attempts=2)
+    until = time.monotonic() + 6
+
+    def work(number: int) -> int:
+        dice, steps, worker = random.Random(number), 0, f"worker-{number}"
+        while time.monotonic() < until:
+            steps += 1
+            found = queue.claim(worker, limit=4, **WANTED)
+            if found is None:
+                continue
+            _act(queue, dice, found)
+        return steps
+
+    def disturb(number: int) -> int:
+        dice, steps = random.Random(100 + number), 0
+        while time.monotonic() < until:
+            steps += 1
+            job_id = dice.choice(made)
+            worker = f"worker-{dice.randrange(5)}"
+            deed = dice.randrange(6)
+            if deed == 0:
+                queue.cancel(job_id)
+            elif deed == 1:
+                queue.lose_child(worker)
+                queue.register(worker)
+            elif deed == 2:
+                queue.lose_host(worker)
+                queue.register(worker)
+            elif deed == 3:
+                queue.heartbeat(worker, {segment.id: (1, 2) for segment in queue.segments(job_id)})
+            elif deed == 4:
+                queue.pass_time(60)
+                queue.upkeep.advance_virtual_time()
+            else:
+                _replay(queue, dice, job_id)
+        return steps
+
+    steps = together(
+        *(partial(work, number) for number in range(5)), *(partial(disturb, number) for number in range(2))
+    )
+    assert min(steps) > 10
+    _finish_all(queue)
+    _assert_history_is_sound(queue, made)
+
+
+def _act(queue: SqlQueue, dice: random.Random, found: Claim) -> None:
+    for segment in found.segments:
+        if segment.kind == "plan":
+            parts = [SegmentPlan()] * dice.choice([1, 3])
+        deed = dice.random()
+        try:
+            if segment.kind == "plan" and queue.plan(found, segment.id, parts, media={}) is None:
+                continue
+        except ClaimLost:
+            continue
+        outcome: Any = Done(segment.id, rows_of(1), SUMMARY)
+        if deed < 0.1:
+            outcome = Failed(segment.id, FAULT)
+        elif deed < 0.3:
+            outcome = Retry(segment.id, FAULT, dice.choice([0.0, 1.0]), charged=dice.random() < 0.5)
+        elif deed < 0.4:
+            outcome = GiveBack(segment.id)
+        queue.finish(found, [outcome])
+
+
+def _replay(queue: SqlQueue, dice: random.Random, job_id: str) -> None:
+    changed = dice.random() < 0.5
+    try:
+        if changed:
+            queue.store.replay(job_id, params={"stride": dice.randrange(9)}, batch_key="alike")
+        else:
+            queue.store.replay(job_id)
+    except StateConflict:
+        return
+
+
+def _finish_all(queue: SqlQueue) -> None:
+    """Run what is left to its end, calmly."""
+    for number in range(8):
+        queue.fleet.leave(f"worker-{number}")
+    queue.register("last")
+    queue.pass_time(3600)
+    while (found := queue.claim("last", limit=8, **WANTED)) is not None:
+        for segment in found.segments:
+            if segment.kind == "plan":
+                queue.plan(found, segment.id, [SegmentPlan()], media={})
+        queue.finish(found, done(found, SUMMARY))
+
+
+def _assert_history_is_sound(queue: SqlQueue, made: Sequence[str]) -> None:
+    ends = {"succeeded", "failed", "dead", "canceled"}
+    for job_id in made:
+        job = queue.job(job_id)
+        assert job.terminal, f"{job_id} is {job.state}: {queue.segments(job_id)}"
+        history = queue.store.events(job_id, limit=100_000)
+        for run in range(1, job.run + 1):
+            of_run = [event for event in history if event["run"] == run]
+            assert len([event for event in of_run if event["kind"] in ends]) == 1, f"run {run} of {job_id}"
+            finished = Counter(event["segment_id"] for event in of_run if event["kind"] == "done")
+            assert not finished or max(finished.values()) == 1, f"a segment was done twice in run {run} of {job_id}"
+            assert sum(event["kind"] == "merging" for event in of_run) <= 1
+
+
+def test_concurrent_creates_with_one_idempotency_key_make_one_job(queue: SqlQueue) -> None:
+    for number in range(10):
+        calls = [partial(queue.store.create, new_job(idempotency_key=f"key {number}")) for _ in range(8)]
+        answers = together(*calls)
+        assert [answer.fresh for answer in answers].count(True) == 1
+        assert len({answer.job.id for answer in answers}) == 1
+    assert len(queue.execute("SELECT FROM segments")) == 10
+
+
+def test_one_tenants_creates_at_once_get_distinct_tags(queue: SqlQueue) -> None:
+    together(*(partial(queue.add_many, 10) for _ in range(8)))
+    tags = [row.tag for row in queue.execute("SELECT tag FROM segments")]
+    assert len(tags) == len(set(tags)) == 80
+
+
+def test_erase_against_claim_leaves_no_row_behind(queue: SqlQueue) -> None:
+    for _ in range(40):
+        job_id = queue.add_job()
+        together(partial(queue.store.erase, job_id), partial(queue.claim, "worker-1", limit=1, **WANTED))
+        with pytest.raises(JobNotFound):
+            queue.job(job_id)
+        assert queue.execute("SELECT FROM segments") == []
+        assert queue.execute("SELECT FROM job_events") == []
+
+
+def test_a_claim_does_not_wait_for_a_locked_job(queue: SqlQueue) -> None:
+    """The claim statement locks segments only; a cancel under way in another transaction holds it up for nobody."""
+    from sqlalchemy import text
+
+    from storage.claiming import Wanted
+    from storage.claiming import take as take_statement
+    from storage.ids import new_id
+
+    job_id = queue.add_job()
+    with queue.database.transaction() as other:
+        other.execute(text("SELECT FROM jobs WHERE id = CAST(:id AS uuid) FOR UPDATE"), {"id": job_id})
+        with queue.database.transaction() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+            wanted = Wanted((("cpu", "short"),), (("motion", 1),), 1)
+            found = take_statement(connection, new_id(), "worker-0", wanted)
+    assert found is not None
+
+
+def test_migrating_twice_at_once_runs_each_revision_once(migrated_postgres: Any) -> None:
+    url = migrated_postgres.create_database("migrated_twice")
+    together(*(partial(upgrade, url) for _ in range(4)))
+    database = Database(url)
+    database.check()
+    database.close()
