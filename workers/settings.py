@@ -25,7 +25,9 @@ MIB = 1024**2
 class BrokerSettings(BaseSettings):
     """What every process with a bell needs."""
 
-    model_config = SettingsConfigDict(env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Redis: doorbells and hints; losing it loses nothing."
@@ -36,7 +38,9 @@ class BrokerSettings(BaseSettings):
 class MachineSettings(BrokerSettings, DatabaseSettings, ObjectStoreSettings):
     """What workers and dispatcher share: database, object store, broker, log."""
 
-    model_config = SettingsConfigDict(env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
 
 class WorkerSettings(MachineSettings):

@@ -1,4 +1,4 @@
-"""What tests of the queue share: media made on the fly, jobs put into the store and the database, waiting for an end."""
+"""What tests of the queue share: media made on the fly, jobs put into store and database, waiting for an end."""
 
 from __future__ import annotations
 

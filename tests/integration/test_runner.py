@@ -69,7 +69,7 @@ def station(bed: Bed, cage: Cage, rung: Rung, tmp_path: Path) -> Iterator[Statio
 
     def enroll() -> None:
         fleet.register(
-            worker_id, host="here", pid=1, lanes=["cpu"], size_classes=["short", "long"], pipelines=["motion"], device={}
+            worker_id, host="here", pid=1, lanes=["cpu"], size_classes=["short", "long"], pipelines=[], device={}
         )  # fmt: skip
 
     with ExitStack() as stack:

@@ -1,0 +1,111 @@
+"""The scratch cache: one fetch per input, bounded, cleaned after the dead."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import InputError
+from storage.errors import ObjectNotFound
+from storage.job import InputRef
+from tests.fakes.memory_store import MemoryObjectStore
+from tests.services import REPOSITORY
+from workers.scratch import Scratch, identity, sweep
+
+
+class Counting(MemoryObjectStore):
+    """Counts fetches."""
+
+    fetched = 0
+
+    def fetch(self, key, path):  # type: ignore[no-untyped-def]
+        self.fetched += 1
+        return super().fetch(key, path)
+
+
+@pytest.fixture
+def store() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def scratch(store: Counting, tmp_path: Path) -> Iterator[Scratch]:
+    with Scratch(tmp_path, "me", store, max_bytes=100) as opened:
+        yield opened
+
+
+def put(store: Counting, key: str, size: int = 40) -> InputRef:
+    stored = store.put(key, key.encode().ljust(size, b"."))
+    return InputRef(key=key, size_bytes=stored.size_bytes, etag=stored.etag)
+
+
+def test_an_input_is_fetched_once_and_told_with_its_digest(store: Counting, scratch: Scratch) -> None:
+    source = put(store, "a")
+    for _ in range(3):
+        with scratch.input(source) as (path, stored):
+            assert path.read_bytes() == b"a".ljust(40, b".")
+            assert stored.sha256
+    assert store.fetched == 1
+
+
+def test_the_longest_unused_goes_first(store: Counting, scratch: Scratch) -> None:
+    a, b, c = (put(store, key) for key in "abc")
+    for source in (a, b, a, c):
+        with scratch.input(source):
+            pass
+    assert scratch.size_bytes <= 100
+    with scratch.input(a):
+        assert store.fetched == 3
+    with scratch.input(b):
+        assert store.fetched == 4
+
+
+def test_what_is_in_use_stays_whatever_the_bound(store: Counting, scratch: Scratch) -> None:
+    with scratch.input(put(store, "a", 90)) as (one, _), scratch.input(put(store, "b", 90)) as (two, _):
+        assert one.stat().st_size == two.stat().st_size == 90
+    assert scratch.size_bytes <= 100
+
+
+def test_identity_is_key_size_and_etag() -> None:
+    one = InputRef(key="k", size_bytes=1, etag="e", filename="x.mp4")
+    assert identity(one) == identity(InputRef(key="k", size_bytes=1, etag="e", filename="y.mp4"))
+    assert len({identity(InputRef(key="k", size_bytes=size, etag=tag)) for size in (1, 2) for tag in ("e", "f")}) == 4
+
+
+@pytest.mark.parametrize("changes", [{"size_bytes": 39}, {"sha256": "0" * 64}])
+def test_another_input_than_was_submitted_is_refused(
+    store: Counting, scratch: Scratch, changes: dict[str, object]
+) -> None:
+    put(store, "a")
+    with pytest.raises(InputError) as caught, scratch.input(InputRef(key="a", **changes)):  # type: ignore[arg-type]
+        pass
+    assert caught.value.code == "input.changed"
+    assert scratch.size_bytes == 0
+
+
+def test_an_input_that_is_not_there_is_told(scratch: Scratch) -> None:
+    with pytest.raises(ObjectNotFound), scratch.input(InputRef(key="nothing")):
+        pass
+
+
+def test_the_folder_goes_with_its_owner(store: Counting, tmp_path: Path) -> None:
+    with Scratch(tmp_path, "me", store, max_bytes=100) as scratch:
+        with scratch.input(put(store, "a")):
+            pass
+    assert not (tmp_path / "me").exists()
+
+
+def test_sweep_deletes_what_the_dead_left_and_nothing_of_the_living(scratch: Scratch, tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from workers.scratch import OwnFolder\n"
+        "folder = OwnFolder(Path(sys.argv[1])); folder.open(); (folder.path / 'input').write_bytes(b'x'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "dead")], cwd=REPOSITORY, check=False, timeout=30)
+    assert (tmp_path / "dead" / "input").exists()
+    assert sweep(tmp_path) == 1
+    assert not (tmp_path / "dead").exists()
+    assert scratch.folder.exists()

@@ -1,0 +1,67 @@
+"""Settings: every fault at once, secrets masked, lists by comma."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from workers.settings import DispatcherSettings, WorkerSettings, settings_or_exit
+
+GOOD = {
+    "FQ_DATABASE_URL": "postgresql://u:hidden-pw@h/d",
+    "FQ_REDIS_URL": "redis://:hidden-pw@h/0",
+    "FQ_STORE": "file:///var/objects",
+    "FQ_STORE_SECRET": "a secret of at least thirty-two bytes",
+}
+
+
+@pytest.fixture
+def good(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_lists_are_separated_by_commas(good: pytest.MonkeyPatch) -> None:
+    good.setenv("FQ_LANES", "gpu, cpu")
+    good.setenv("FQ_PIPELINES", "motion,my_module:Mine")
+    settings = WorkerSettings()  # type: ignore[call-arg]
+    assert settings.lanes == ("gpu", "cpu")
+    assert settings.pipelines == ("motion", "my_module:Mine")
+
+
+def test_an_empty_value_is_no_value(good: pytest.MonkeyPatch) -> None:
+    good.setenv("FQ_MODEL_DIR", "")
+    good.setenv("FQ_BATCH_SIZE", "")
+    settings = WorkerSettings()  # type: ignore[call-arg]
+    assert (settings.model_dir, settings.batch_size) == (None, 8)
+
+
+@pytest.mark.parametrize("kind", [WorkerSettings, DispatcherSettings])
+def test_secrets_mask_themselves(good: pytest.MonkeyPatch, kind: type[WorkerSettings]) -> None:
+    text = repr(kind())  # type: ignore[call-arg]
+    assert "hidden-pw" not in text
+    assert "thirty-two" not in text
+
+
+def test_every_fault_is_named_at_once_without_its_value(
+    good: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good.setenv("FQ_BATCH_SIZE", "none-of-it")
+    good.setenv("FQ_LANES", "GPU lane!")
+    good.setenv("FQ_DATABASE_URL", "mysql://u:hidden-pw@h/d")
+    good.setenv("FQ_PRECISION", "fp8")
+    with pytest.raises(SystemExit) as caught:
+        settings_or_exit(WorkerSettings)
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    for name in ("FQ_BATCH_SIZE", "FQ_LANES", "FQ_DATABASE_URL", "FQ_PRECISION"):
+        assert name in told
+    for value in ("none-of-it", "GPU lane!", "hidden-pw", "fp8'"):
+        assert value not in told
+
+
+def test_a_class_with_a_dash_is_refused(good: pytest.MonkeyPatch) -> None:
+    good.setenv("FQ_SIZE_CLASSES", "very-long")
+    with pytest.raises(ValidationError, match="no dash"):
+        WorkerSettings()  # type: ignore[call-arg]
