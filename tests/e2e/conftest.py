@@ -17,6 +17,8 @@ def stack_settings(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     return {
         "FQ_PIPELINES": "motion,detect,classify",
         "FQ_MODEL_MIRROR": str(shared / "models"),
+        # short segments, so that a clip of minutes already takes many
+        "FQ_SEGMENT_SECONDS": "4",
         "FQ_MODEL_CACHE": str(tmp_path_factory.mktemp("models")),
     }
 

@@ -164,7 +164,7 @@ def finished(client: httpx2.Client, job_id: str, timeout_seconds: float = 60.0) 
         document: dict[str, Any] = answer.raise_for_status().json()
         if document["terminal"]:
             return document
-        assert left > 0, f"still {document['state']} after {timeout_seconds} s: {document}"
+        assert left > 0, f"{job_id} is still {document['state']} after {timeout_seconds} s"
 
 
 def frames_of(client: httpx2.Client, job_id: str) -> list[dict[str, Any]]:
