@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from pipeline.models.pull import file_digest, find_weights, pull_weights
 BUILT_IN = Path(__file__).resolve().parents[2] / "models"
 
 
+#: loads the weights of a card: (card, weights file, device, threads)
+Runtime = Callable[[ModelCard, Path, str, int], Forward]
+
+
 @dataclass(frozen=True, slots=True)
 class _Package:
     card: ModelCard
@@ -29,7 +33,8 @@ class FolderShelf:
 
     A name in a later folder replaces the same name of an earlier one. Cards are read when the shelf is made; one that
     is broken does not hide the others: it is in ``faults``, and asking for it says what is wrong. At most
-    ``max_loaded`` models stay loaded, the least recently used goes first.
+    ``max_loaded`` models stay loaded, the least recently used goes first. ``runtime``: another way to load
+    weights.
     """
 
     def __init__(
@@ -41,12 +46,14 @@ class FolderShelf:
         device: str = "auto",
         threads: int = 0,
         max_loaded: int = 4,
+        runtime: Runtime | None = None,
     ) -> None:
         self._cache_dir = cache_dir
         self._mirror = mirror
         self._device = device
         self._threads = threads
         self._max_loaded = max_loaded
+        self._runtime = runtime or open_weights
         self._lock = threading.RLock()
         self._loaded: OrderedDict[str, Model] = OrderedDict()
         self._packages: dict[str, _Package] = {}
@@ -112,12 +119,12 @@ class FolderShelf:
     def _open(self, name: str, path: Path) -> Model:
         card = self.card(name)
         try:
-            return LoadedModel(card, _forward(card, path, self._device, self._threads))
+            return LoadedModel(card, self._runtime(card, path, self._device, self._threads))
         except DeviceOutOfMemory:
             if not self._loaded:
                 raise
             self.close()  # the others can be loaded again; this one is wanted now
-            return LoadedModel(card, _forward(card, path, self._device, self._threads))
+            return LoadedModel(card, self._runtime(card, path, self._device, self._threads))
 
     def _evict_oldest(self) -> None:
         _, model = self._loaded.popitem(last=False)
@@ -161,8 +168,8 @@ def open_shelf(
     return FolderShelf(folders, cache_dir=cache, mirror=mirror, device=device, threads=threads)
 
 
-def _forward(card: ModelCard, path: Path, device: str, threads: int) -> Forward:
-    """Load weights with the card's runtime, which is imported only now."""
+def open_weights(card: ModelCard, path: Path, device: str, threads: int) -> Forward:
+    """Load weights with the card's runtime, which is imported only now. Raises: ModelError, DeviceOutOfMemory."""
     if card.runtime == "torchscript":
         from pipeline.models.torchscript_runtime import TorchScriptForward  # noqa: PLC0415 - see that module
 
