@@ -6,13 +6,13 @@ changes nothing but the second in which a worker looks.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -48,14 +48,15 @@ def lane_of(queue: str) -> tuple[str, str]:
     return lane, size_class
 
 
+class BellSilent(Exception):
+    """Redis does not answer within about two seconds; a message may have been sent all the same."""
+
+
 class Bell:
     """Sends doorbell messages, here and now, over one connection; use as a context manager, from one thread.
 
-    Every method raises one of ``errors`` when Redis does not answer within about two seconds; the next call
-    connects anew.
+    After BellSilent the next call connects anew.
     """
-
-    errors: tuple[type[Exception], ...]
 
     def __init__(self, redis_url: str) -> None:
         """Connects at first use."""
@@ -71,7 +72,7 @@ class Bell:
         )
         self._connection: Connection | None = None
         probe = self._app.connection_for_write()
-        self.errors = (*probe.connection_errors, *probe.channel_errors, OSError)
+        self._errors = (*probe.connection_errors, *probe.channel_errors, OSError)
 
     def __enter__(self) -> Bell:
         return self
@@ -82,31 +83,33 @@ class Bell:
         self.close()
 
     def length(self, queue: str) -> int:
-        """How many messages wait in a queue."""
-        try:
+        """How many messages wait in a queue. Raises: BellSilent."""
+        with self._translated():
             channel: Any = self._open().default_channel
             return int(channel.client.llen(queue))
-        except self.errors:
-            self.close()
-            raise
 
     def send(self, queue: str, count: int = 1) -> None:
-        """Put ``count`` messages into a queue."""
-        try:
+        """Put ``count`` messages into a queue. Raises: BellSilent."""
+        with self._translated():
             connection = self._open()
             with self._app.amqp.Producer(connection.default_channel, auto_declare=False) as producer:
                 for _ in range(count):
                     self._app.send_task(TASK_NAME, queue=queue, producer=producer, retry=False, ignore_result=True)
-        except self.errors:
-            self.close()
-            raise
 
     def close(self) -> None:
         """Drop the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(*self.errors):
+            with suppress(*self._errors):
                 connection.release()  # type: ignore[no-untyped-call]  # kombu has no annotation here
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors as error:
+            self.close()
+            raise BellSilent(f"Redis does not answer: {error}") from error
 
     def _open(self) -> Connection:
         if self._connection is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from storage.depth import Depth
 from storage.errors import StorageError
-from workers.doorbell import Bell, queue_name
+from workers.doorbell import Bell, BellSilent, queue_name
 from workers.flags import SharedFlags
 from workers.logs import get_logger
 
@@ -53,7 +53,7 @@ class IdleWatch:
         self._end.set()
 
     def deaf(self) -> bool:
-        """Look once. Raises: DatabaseUnavailable, and what ``Bell`` raises."""
+        """Look once. Raises: DatabaseUnavailable, BellSilent."""
         idle = self._flags.idle_seconds
         if idle <= self._limit:
             return False
@@ -76,7 +76,7 @@ class IdleWatch:
                     log.warning("worker.is_deaf", idle_seconds=round(self._flags.idle_seconds, 1))
                     self._on_deaf()
                     return
-            except StorageError as error:
+            except (StorageError, BellSilent) as error:
                 log.warning("idle.not_looked", error=repr(error))
             except Exception:  # a thread that ends would leave a deaf worker deaf
                 log.exception("idle.error")

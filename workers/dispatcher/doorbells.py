@@ -38,7 +38,7 @@ class Doorbells:
         self._cap = cap
 
     def run_pass(self) -> None:
-        """Raises: DatabaseUnavailable, and one of ``Bell.errors`` when Redis does not answer."""
+        """Raises: DatabaseUnavailable, BellSilent."""
         ready, live = self._upkeep.ready_by_lane(), self._fleet.live_by_lane()
         for lane in {*ready, *live}:
             metrics.READY.labels(queue_name(*lane)).set(ready.get(lane, 0))

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from storage.errors import StorageError
 from workers.dispatcher import metrics
+from workers.doorbell import BellSilent
 from workers.logs import get_logger
 
 log = get_logger(__name__)
@@ -45,6 +46,7 @@ class DutyThread:
         self._turn = turn
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"duty-{duty.name}", daemon=True)
+        self._failed_with: type[Exception] | None = None
         #: monotonic time of the last look, whether or not it was our turn
         self.looked_at = time.monotonic()
 
@@ -80,14 +82,17 @@ class DutyThread:
         while not self._end.is_set():
             try:
                 self.look()
-            except StorageError as error:
+                self._failed_with = None
+            except Exception as error:  # noqa: BLE001 - a duty that ends would end the guarantee it stands for
                 self._failed(error)
-                log.warning("duty.failed", duty=self.duty.name, error=repr(error))
-            except Exception as error:
-                self._failed(error)
-                log.exception("duty.error", duty=self.duty.name)
             self.looked_at = time.monotonic()
             self._end.wait(self.duty.interval_seconds)
 
     def _failed(self, error: Exception) -> None:
         metrics.FAILURES.labels(self.duty.name, type(error).__name__).inc()
+        # an outage is one line, not one a second
+        if self._failed_with is type(error):
+            return
+        self._failed_with = type(error)
+        outage = isinstance(error, StorageError | BellSilent)
+        log.warning("duty.failed", duty=self.duty.name, error=repr(error), exc_info=None if outage else error)
