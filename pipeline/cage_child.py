@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline import cage_limits
-from pipeline.cage_wire import Gone, Stopped, receive_request, write_message
+from pipeline.cage_wire import GoneError, StoppedError, receive_request, write_message
 
 _TICK_SECONDS = 0.5
 _MAX_REQUEST_BYTES = 64 << 20
@@ -59,7 +59,7 @@ class Child:
         while True:
             try:
                 head, payload, descriptor = receive_request(self._control, _MAX_REQUEST_BYTES)
-            except (Gone, OSError):
+            except (GoneError, OSError):
                 return
             if head["op"] == "stop":
                 continue  # crossed with the end of the answer it was meant for
@@ -77,7 +77,7 @@ class Child:
                 self.say(head, payload)
                 if head["type"] == "frame":  # after the last message the next request may be here already
                     self._stop_if_asked()
-        except Stopped:
+        except StoppedError:
             self.say({"type": "end", "warnings": []})
 
     def say(self, head: Mapping[str, Any], payload: memoryview | bytes = b"") -> None:
@@ -87,14 +87,14 @@ class Child:
         cage_limits.allow_cpu(self._cpu_seconds)
 
     def tick(self) -> None:
-        """Tell the parent now and then that work goes on; raise Stopped when it wants no more."""
+        """Tell the parent now and then that work goes on; raise StoppedError when it wants no more."""
         self._stop_if_asked()
         if time.monotonic() - self._said_at > _TICK_SECONDS:
             self.say({"type": "tick"})
 
     def _stop_if_asked(self) -> None:
         if self._poll.poll(0):
-            raise Stopped
+            raise StoppedError
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import PIL
 #: modules that print, start something or need a screen
 _SKIPPED = frozenset(
     {"av.__main__", "av.datasets", "PIL.__main__", "PIL.report", "PIL.ImageQt", "PIL.ImageTk", "PIL.ImageShow",
-     "PIL._tkinter_finder"}
+     "PIL._tkinter_finder", "PIL._imagingtk"}
 )  # fmt: skip
 _CODECS = ("ascii", "latin_1", "utf_8", "utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "cp1252")
 

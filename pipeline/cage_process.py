@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.cage_wire import Gone, Reader, Silence, send_request
+from pipeline.cage_wire import GoneError, Reader, SilenceError, send_request
 from pipeline.errors import CageError
 from pipeline.media import MediaLimits
 
@@ -48,18 +48,24 @@ class CageProcess:
             "parent": os.getpid(), "main_thread": threading.current_thread() is threading.main_thread(),
             "memory_bytes": memory_bytes, "answer_seconds": answer_seconds, "limits": asdict(limits),
         }  # fmt: skip
-        command = [sys.executable, "-E", "-s", "-m", "pipeline.cage_child", *map(str, ends), json.dumps(settings)]
         try:
-            self._popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, pass_fds=ends,
-                cwd=_ROOT, env=_ENVIRONMENT, start_new_session=True,
-            )  # fmt: skip
+            self._popen = self._spawn(ends, settings)
+        except OSError as error:
+            self._close_pipes()
+            raise CageError("The decoding process could not be started.") from error
         finally:
             control_end.close()
             os.close(answers_end)
             os.close(life_end)
-        largest = max(limits.max_pixels * 3, limits.max_frames * 9)
-        self._reader = Reader(self._answers, largest)
+        self._reader = Reader(self._answers, max(limits.max_pixels * 3, limits.max_frames * 9))
+
+    def _spawn(self, ends: tuple[int, int, int], settings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+        """Start the child with its three pipe ends, a bare environment, and nothing else of ours."""
+        return subprocess.Popen(
+            [sys.executable, "-E", "-s", "-m", "pipeline.cage_child", *map(str, ends), json.dumps(settings)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, pass_fds=ends,
+            cwd=_ROOT, env=_ENVIRONMENT, start_new_session=True,
+        )  # fmt: skip
 
     @property
     def pid(self) -> int:
@@ -112,6 +118,9 @@ class CageProcess:
         """End the child, reap it, and close every pipe."""
         self.kill("closed")
         self._popen.wait()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
         self._control.close()
         for descriptor in (self._answers, self._life, self._errors):
             os.close(descriptor)
@@ -119,12 +128,12 @@ class CageProcess:
     def _read(self, silence_seconds: float) -> tuple[dict[str, Any], bytearray]:
         try:
             return self._reader.read(silence_seconds)
-        except Silence as error:
+        except SilenceError as error:
             self.kill("hung")
             raise CageError(
                 f"The decoder gave no sign of life for {silence_seconds:g} seconds and was ended.", code="cage.hung"
             ) from error
-        except Gone as error:
+        except GoneError as error:
             raise self._ended() from error
 
     def _ended(self) -> CageError:

@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.cage_wire import Stopped, Tick
+from pipeline.cage_wire import StoppedError, Tick
 from pipeline.container import OpenVideo, open_video
 from pipeline.decode import Damage, decode_places
 from pipeline.errors import MediaError, PipelineError
@@ -62,7 +62,7 @@ class Service:
                 yield self._index(descriptor, tick)
             else:
                 yield from self._frames(descriptor, np.frombuffer(payload, np.int64), head["width"], tick)
-        except Stopped:
+        except StoppedError:
             raise
         except MemoryError:
             self._indexed = None
@@ -182,12 +182,16 @@ def _nothing_to_see() -> MediaError:
     )
 
 
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _damaged(message: str) -> dict[str, str]:
     return {"code": "media.damaged", "message": message}
 
 
 def _missing(missing: int, wanted: int) -> dict[str, str]:
-    return _damaged(f"{missing} of {wanted} wanted frames could not be decoded and are left out.")
+    return _damaged(f"Left out, as it could not be decoded: {missing} of {_count(wanted, 'wanted frame')}.")
 
 
 def _index_warnings(video: OpenVideo, scan: PacketScan, index: PacketIndex) -> Iterator[dict[str, str]]:
@@ -204,10 +208,9 @@ def _index_warnings(video: OpenVideo, scan: PacketScan, index: PacketIndex) -> I
 
 def _damage_warnings(damage: Damage, complaints: int, wanted: int) -> Iterator[dict[str, str]]:
     if damage.packets:
-        yield _damaged(f"{damage.packets} packets could not be decoded.")
+        yield _damaged(f"{_count(damage.packets, 'packet')} could not be decoded.")
     if damage.pictures or (complaints and not damage.packets):
-        yield _damaged(
-            f"The decoder met damaged data {max(complaints, damage.pictures)} times; some pictures may be flawed."
-        )
+        times = _count(max(complaints, damage.pictures), "time")
+        yield _damaged(f"The decoder met damaged data {times}; some pictures may be flawed.")
     if damage.missing:
         yield _missing(damage.missing, wanted)

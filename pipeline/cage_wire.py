@@ -20,11 +20,11 @@ _PREFIX = struct.Struct("<IQ")
 MAX_HEAD_BYTES = 1 << 20
 
 
-class Silence(Exception):
+class SilenceError(Exception):
     """Nothing came within the allowed time."""
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The other side closed, or sent what no peer of ours sends."""
 
 
@@ -55,18 +55,18 @@ class Reader:
     def read(self, silence_seconds: float | None = None) -> tuple[dict[str, Any], bytearray]:
         """Return the next head and payload.
 
-        silence_seconds: the longest wait for any further byte; None waits for ever. Raises: Silence, Gone.
+        silence_seconds: the longest wait for any further byte; None waits for ever. Raises: SilenceError, GoneError.
         """
         prefix = self._exactly(_PREFIX.size, silence_seconds)
         head_bytes, payload_bytes = _PREFIX.unpack(prefix)
         if head_bytes > MAX_HEAD_BYTES or payload_bytes > self._max_payload_bytes:
-            raise Gone("a message larger than any that is sent")
+            raise GoneError("a message larger than any that is sent")
         try:
             head = json.loads(bytes(self._exactly(head_bytes, silence_seconds)))
         except ValueError as error:
-            raise Gone("a message that is not JSON") from error
+            raise GoneError("a message that is not JSON") from error
         if not isinstance(head, dict):
-            raise Gone("a message that is not an object")
+            raise GoneError("a message that is not an object")
         return head, self._exactly(payload_bytes, silence_seconds)
 
     def _exactly(self, count: int, silence_seconds: float | None) -> bytearray:
@@ -77,7 +77,7 @@ class Reader:
             self._wait(silence_seconds)
             got = os.readv(self._descriptor, [view[done:]])
             if not got:
-                raise Gone("the other side closed")
+                raise GoneError("the other side closed")
             done += got
         return buffer
 
@@ -88,7 +88,7 @@ class Reader:
             if self._poll.poll(None if left is None else left * 1000):
                 return
             if left == 0.0:
-                raise Silence
+                raise SilenceError
 
 
 def send_request(control: socket.socket, head: Mapping[str, Any], payload: bytes, descriptor: int | None) -> None:
@@ -99,25 +99,25 @@ def send_request(control: socket.socket, head: Mapping[str, Any], payload: bytes
 
 
 def receive_request(control: socket.socket, max_payload_bytes: int) -> tuple[dict[str, Any], bytearray, int | None]:
-    """Return head, payload and descriptor of the next request; blocks. Raises: Gone."""
+    """Return head, payload and descriptor of the next request; blocks. Raises: GoneError."""
     prefix, descriptors, _, _ = socket.recv_fds(control, _PREFIX.size, 1)
     descriptor = descriptors[0] if descriptors else None
     if not prefix:
-        raise Gone("the other side closed")
+        raise GoneError("the other side closed")
     reader = Reader(control.fileno(), max_payload_bytes)
     prefix += bytes(reader._exactly(_PREFIX.size - len(prefix), None))  # the same module's reading loop
     head_bytes, payload_bytes = _PREFIX.unpack(prefix)
     if head_bytes > MAX_HEAD_BYTES or payload_bytes > max_payload_bytes:
-        raise Gone("a request larger than any that is sent")
+        raise GoneError("a request larger than any that is sent")
     head = json.loads(bytes(reader._exactly(head_bytes, None)))
     return head, reader._exactly(payload_bytes, None), descriptor
 
 
-#: called between packets and pictures: tells the parent that work goes on, raises Stopped when it wants no more
+#: called between packets and pictures: tells the parent that work goes on, raises StoppedError when it wants no more
 Tick = Callable[[], None]
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The parent wants no more of this answer."""
 
 

@@ -50,7 +50,7 @@ class OpenVideo:
 
     @property
     def guessed_times(self) -> bool:
-        """Whether timestamps are libav's guesses: AVI has none, and where pictures are reordered they come out wrong."""
+        """Whether timestamps are guesses: AVI has none, and where pictures are reordered libav guesses wrong."""
         context = self.stream.codec_context
         reorders = context.codec.canonical_name in ("h264", "hevc") and context.has_b_frames
         return bool(reorders and "avi" in self.container.format.name.split(","))

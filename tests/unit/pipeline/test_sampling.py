@@ -1,0 +1,127 @@
+"""The choice of frames is pure, starts with the first, and does not depend on how the video is later cut."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from pipeline.errors import ParamsError
+from pipeline.media import PacketIndex
+from pipeline.sampling import SAMPLER_SCHEMA, choose, label
+from pipeline.spec import canonical_params
+
+
+@st.composite
+def indexes(draw: st.DrawFn) -> PacketIndex:
+    gaps = draw(st.lists(st.integers(1, 5000), min_size=1, max_size=120))
+    start = draw(st.integers(-100_000, 10**9))
+    key = draw(st.lists(st.booleans(), min_size=len(gaps), max_size=len(gaps)))
+    base = draw(st.sampled_from([Fraction(1, 25), Fraction(1, 1000), Fraction(1, 90_000), Fraction(1001, 30_000)]))
+    return PacketIndex(start + np.cumsum(gaps).astype(np.int64), np.array(key), base)
+
+
+samplers = st.one_of(
+    st.builds(lambda n: {"policy": "stride", "stride": n}, st.integers(1, 200)),
+    st.builds(lambda f: {"policy": "fps", "fps": f}, st.floats(0.01, 240, allow_nan=False)),
+    st.just({"policy": "keyframes"}),
+)
+
+
+def regular(count: int, base: Fraction, step: int = 1) -> PacketIndex:
+    return PacketIndex(np.arange(count, dtype=np.int64) * step, np.zeros(count, bool), base)
+
+
+@given(indexes(), samplers)
+def test_places_rise_without_doubles_inside_the_range_from_the_first(index: PacketIndex, sampler: dict) -> None:
+    places = choose(index, sampler)
+    assert places.dtype == np.int64
+    assert places[0] == 0
+    assert places[-1] < len(index)
+    assert np.all(np.diff(places) > 0)
+
+
+@given(indexes(), samplers, st.data())
+def test_a_longer_video_keeps_the_choice_made_for_its_beginning(
+    index: PacketIndex, sampler: dict, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, len(index)))
+    beginning = PacketIndex(index.pts[:count], index.key[:count], index.time_base)
+    whole = choose(index, sampler)
+    assert choose(beginning, sampler).tolist() == whole[whole < count].tolist()
+
+
+@given(indexes(), samplers, st.integers(-(10**6), 10**6))
+def test_the_choice_does_not_depend_on_where_the_clock_starts(index: PacketIndex, sampler: dict, shift: int) -> None:
+    moved = PacketIndex(index.pts + shift, index.key, index.time_base)
+    assert choose(moved, sampler).tolist() == choose(index, sampler).tolist()
+
+
+@given(indexes(), st.floats(0.01, 240, allow_nan=False))
+def test_fps_takes_the_first_frame_at_or_after_each_instant_within_half_a_unit(index: PacketIndex, fps: float) -> None:
+    rate = Fraction(str(fps)).limit_denominator(1_000_000)
+    ticks = [(int(value - index.pts[0]) + Fraction(1, 2)) * index.time_base * rate for value in index.pts]
+    expected, reached = [0], 0
+    for place, tick in enumerate(ticks):
+        if place and int(tick) > reached:
+            expected.append(place)
+        reached = int(tick)
+    assert choose(index, {"policy": "fps", "fps": fps}).tolist() == expected
+
+
+def test_sampling_at_the_rate_of_a_rounding_container_keeps_every_frame() -> None:
+    milliseconds = np.array([round(number * 1000 / 30) for number in range(600)], np.int64)
+    index = PacketIndex(milliseconds, np.zeros(600, bool), Fraction(1, 1000))
+    assert len(choose(index, {"policy": "fps", "fps": 30})) == 600
+
+
+@pytest.mark.parametrize(
+    ("fps", "expected"), [(25, 100), (5, 20), (1, 4), (0.5, 2), (100, 100)], ids=str
+)
+def test_fps_keeps_so_many_a_second_and_never_more_than_there_are(fps: float, expected: int) -> None:
+    assert len(choose(regular(100, Fraction(1, 25)), {"policy": "fps", "fps": fps})) == expected
+
+
+def test_fps_keeps_every_fifth_frame_at_a_fifth_of_the_rate() -> None:
+    chosen = choose(regular(50, Fraction(1, 12_800), 512), {"policy": "fps", "fps": 5})
+    assert chosen.tolist() == list(range(0, 50, 5))
+
+
+def test_a_gap_in_the_video_gives_one_frame_and_no_doubles() -> None:
+    pts = np.array([0, 10, 20, 5000, 5010], np.int64)
+    index = PacketIndex(pts, np.zeros(5, bool), Fraction(1, 1000))
+    assert choose(index, {"policy": "fps", "fps": 1}).tolist() == [0, 3]
+
+
+def test_times_beyond_64_bit_products_are_exact() -> None:
+    pts = np.array([0, 2**52, 2**53], np.int64)
+    index = PacketIndex(pts, np.zeros(3, bool), Fraction(1, 2**52))
+    assert choose(index, {"policy": "fps", "fps": 0.999999}).tolist() == [0, 2]
+
+
+def test_an_empty_index_gives_no_frames() -> None:
+    assert len(choose(regular(0, Fraction(1, 25)), {"policy": "stride", "stride": 5})) == 0
+
+
+@pytest.mark.parametrize(
+    ("sampler", "text"),
+    [({}, "stride:5"), ({"policy": "stride", "stride": 12}, "stride:12"), ({"policy": "fps", "fps": 2.5}, "fps:2.5"),
+     ({"policy": "fps", "fps": 2}, "fps:2"), ({"policy": "keyframes"}, "keyframes")],
+)  # fmt: skip
+def test_label_names_policy_and_number(sampler: dict, text: str) -> None:
+    assert label(sampler) == text
+
+
+@pytest.mark.parametrize("sampler", [{"policy": "best"}, {"stride": 0}, {"policy": "fps", "fps": 0}])
+def test_a_sampler_that_means_nothing_is_refused(sampler: dict) -> None:
+    with pytest.raises(ParamsError):
+        choose(regular(3, Fraction(1, 25)), sampler)
+
+
+def test_the_schema_is_valid_and_fills_in_every_default() -> None:
+    Draft202012Validator.check_schema(SAMPLER_SCHEMA)
+    assert canonical_params(SAMPLER_SCHEMA, {}) == {"policy": "stride", "stride": 5, "fps": 1.0}
