@@ -21,10 +21,10 @@ from tests.e2e.embedded import EmbeddedStack, eventually, finished, frames_of, j
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight minutes, so that a plan cuts it into several segments."""
+    """Four minutes, which a plan cuts into several segments."""
     folder = tmp_path_factory.mktemp("clips")
     short = moving_clip(folder / "short.mp4", width=640, height=360, seconds=20)
-    return joined(short, folder / "long.mp4", times=24)
+    return joined(short, folder / "long.mp4", times=12)
 
 
 def segment_history(stack: EmbeddedStack, job_id: str) -> Sequence[tuple[str, str, float]]:
@@ -71,7 +71,7 @@ def test_a_worker_process_killed_in_the_middle_of_a_long_video_costs_only_the_se
 
     assert job["state"] == "succeeded", job["error"]
     assert job["segments"]["total"] > 2
-    assert len(frames_of(client, job_id)) == job["frames"] == 24 * 20 * 25
+    assert len(frames_of(client, job_id)) == job["frames"] == 12 * 20 * 25
     history = segment_history(stack, job_id)
     done = [segment for segment, kind, _ in history if kind == "done"]
     assert len(done) == len(set(done)), "a finished segment ran again"

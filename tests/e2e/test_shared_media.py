@@ -33,6 +33,9 @@ def label(row: dict[str, str]) -> str:
     return Path(row["path"]).name
 
 
+#: frames of the right stream where ffprobe counted another one
+OTHER_STREAM = {"many_streams_nasa.mp4": 390}
+
 VIDEOS = rows_under("videos")
 MALFORMED = [row for row in rows_under("malformed") if label(row) not in COMPANIONS]
 
@@ -62,6 +65,8 @@ def test_a_clip_ends_as_its_manifest_row_says(client: httpx2.Client, row: dict[s
 
 def decoded_frames(row: dict[str, str]) -> int | None:
     """How many frames ffprobe counted, where the row tells; None for animated pictures, which it times otherwise."""
+    if label(row) in OTHER_STREAM:
+        return OTHER_STREAM[label(row)]
     words = row["check"].split()
     if not row["check"].startswith("ffprobe:") or words[-1] != "frames" or label(row).endswith(".gif"):
         return None
@@ -138,6 +143,7 @@ def test_the_worker_lives_through_every_hostile_file_within_its_memory(
     before, after = hostile.main_pid
     assert before == after
     assert stack.part("worker").restarts == 0
+    print(f"peak of the worker's process tree: {hostile.peak_bytes / MIB:.0f} MiB")
     assert hostile.peak_bytes < GIB, f"{hostile.peak_bytes / MIB:.0f} MiB"
     eventually(lambda: len(stack.worker_children()) == 2, 30, lambda: stack.log_tail("worker"))
     assert finished(client, submitted(client, path_of(VIDEOS[0])))["state"] == "succeeded"
@@ -151,4 +157,5 @@ def test_a_pixel_bomb_costs_less_than_300_mib(stack: EmbeddedStack, client: http
             answer = submit(client, bomb)
             if answer.status_code == 202:
                 finished(client, answer.json()["id"], 40)
+        print(f"{bomb.name}: {peak.grown_bytes / MIB:+.0f} MiB")
         assert peak.grown_bytes < 300 * MIB, f"{bomb.name}: {peak.grown_bytes / MIB:.0f} MiB"
