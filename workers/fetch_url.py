@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedReader
 from urllib.parse import unquote, urljoin, urlsplit
 
 import httpcore2
@@ -113,7 +113,7 @@ class FetchRules:
 class Fetched:
     """An answer whose body has yet to be read; reading raises FetchTooLarge and FetchUnreachable."""
 
-    body: BinaryIO
+    body: BufferedReader
     size_bytes: int | None
     content_type: str | None
     filename: str | None

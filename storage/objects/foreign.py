@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from io import BufferedReader
 
 from botocore.exceptions import ClientError
 
@@ -33,7 +33,7 @@ class ForeignBuckets:
         self._clients = S3Clients(access)
 
     @contextmanager
-    def open(self, bucket: str, key: str) -> Iterator[tuple[StoredObject, BinaryIO]]:
+    def open(self, bucket: str, key: str) -> Iterator[tuple[StoredObject, BufferedReader]]:
         """Yield what is known of an object, and its bytes.
 
         Raises: ObjectNotFound, ForeignObjectDenied, ObjectStoreUnavailable (also while reading).

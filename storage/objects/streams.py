@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 COPY_BYTES = 1 << 20
 
@@ -32,9 +32,9 @@ class _Pulled(io.RawIOBase):
         return len(piece)
 
 
-def pulled(pull: Callable[[int], bytes], *, size: int | None = None) -> BinaryIO:
+def pulled(pull: Callable[[int], bytes], *, size: int | None = None) -> io.BufferedReader:
     """Return a buffered file over ``pull(max_bytes) -> bytes`` (nothing at the end), cut off after ``size`` bytes."""
-    return cast(BinaryIO, io.BufferedReader(_Pulled(pull, size), buffer_size=1 << 17))
+    return io.BufferedReader(_Pulled(pull, size), buffer_size=1 << 17)
 
 
 def save(body: BinaryIO, path: Path) -> str:
