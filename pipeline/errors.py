@@ -2,7 +2,7 @@
 
 PipelineError
 ├── InputError                 the input's or the request's fault; trying again cannot help
-│   ├── MediaError             media.undecodable, media.unsupported, media.empty, media.too_large, media.too_long ...
+│   ├── MediaError             media.undecodable, media.unsupported, media.empty, media.too_large ...
 │   └── ParamsError            params.invalid, model.unknown
 ├── ModelError                 a model that fails on this input or gives something else than its card says
 ├── ModelUnavailable           weights cannot be had just now (no network, no mirror)

@@ -61,7 +61,7 @@ def canonical_params(schema: Mapping[str, Any], params: Mapping[str, Any]) -> di
 
     Raises: ParamsInvalid with all faults at once.
     """
-    filled = _with_defaults(schema, params)
+    filled: dict[str, Any] = _with_defaults(schema, params)
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(map(str, error.path)))
     if errors:
         raise ParamsInvalid([ParamFault("/" + "/".join(map(str, error.path)), error.message) for error in errors])
