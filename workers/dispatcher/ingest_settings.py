@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -12,7 +11,8 @@ from workers.addresses import Network
 from workers.fetch_url import FetchRules
 
 Words = Annotated[tuple[str, ...], NoDecode]
-Ports = Annotated[tuple[int, ...], NoDecode]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Ports = Annotated[tuple[Port, ...], NoDecode]
 Networks = Annotated[tuple[Network, ...], NoDecode]
 
 
@@ -42,11 +42,6 @@ class IngestSettings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
-
-    @field_validator("ingest_denied_networks", mode="before")
-    @classmethod
-    def _networks(cls, value: Any) -> Any:
-        return tuple(ipaddress.ip_network(word) for word in value)
 
     @property
     def fetch_rules(self) -> FetchRules:

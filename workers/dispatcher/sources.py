@@ -34,8 +34,8 @@ class BucketRule:
     @classmethod
     def parse(cls, text: str) -> BucketRule:
         """Read ``[tenant=]bucket[/prefix]``."""
-        tenant, named, place = text.rpartition("=")
-        bucket, _, prefix = place.partition("/")
+        place, _, prefix = text.partition("/")
+        tenant, named, bucket = place.rpartition("=")
         return cls(bucket, prefix, tenant if named else None)
 
     def allows(self, bucket: str, key: str, tenant: str) -> bool:
