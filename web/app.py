@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIFlask
+from flask import request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import access_log, answers, auth, headers, openapi
 from web.api import fleet, health, jobs, objects, offers, pages, results, uploads
+from web.errors import Problem
 from web.incoming import parse
 from web.services import Services, build_services
 from web.settings import WebSettings
@@ -29,6 +31,14 @@ class StrictJson(DefaultJSONProvider):
         return parse(s)
 
 
+def _refuse_nul() -> None:
+    """PostgreSQL's text cannot hold NUL, so nothing can be called by a name with it."""
+    if "\0" in request.path:
+        raise Problem("route.unknown", "the path holds NUL")
+    if any("\0" in name or "\0" in value for name, value in request.args.items(multi=True)):
+        raise Problem("request.malformed", "the query holds NUL")
+
+
 def create_app(settings: WebSettings, services: Services | None = None) -> APIFlask:
     """Return the WSGI app; call it after a fork. ``services`` are built from the settings unless given."""
     app = APIFlask(__name__, title="Framequeue", version=API_VERSION, spec_path=None, docs_path=None, json_errors=False)
@@ -40,6 +50,7 @@ def create_app(settings: WebSettings, services: Services | None = None) -> APIFl
     answers.register(app)
     headers.register(app, settings.cors_origins)
     access_log.register(app)
+    app.before_request(_refuse_nul)
     app.before_request(lambda: auth.authenticate(made))
     for module in (jobs, results, uploads, offers, fleet, health, objects, pages):
         app.register_blueprint(module.bp)

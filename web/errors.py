@@ -61,7 +61,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
 RETRY_AFTER_SECONDS = 5
 
 
-class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+class Problem(Exception):
     """An answer that is an error: a code of the table and a sentence for the client."""
 
     def __init__(

@@ -45,6 +45,12 @@ _OWN = {
     ("post", "/v1/uploads/{upload_id}/parts"): {"409": "state.conflict"},
     ("delete", "/v1/uploads/{upload_id}"): {"409": "state.conflict"},
 }
+#: answers that are neither the usual one nor a problem: schema (None: no body) and when
+_BESIDES: dict[tuple[str, str], dict[str, tuple[str | None, str]]] = {
+    ("post", "/v1/jobs"): {"200": ("JobDocument", "The ended job, where Prefer: wait was given and it ended in time")},
+    ("get", "/v1/jobs/{job_id}"): {"304": (None, "Nothing has changed since If-None-Match")},
+    ("get", "/ready"): {"503": ("Readiness", "A part that is needed is down; the document names it")},
+}
 _HEADERS = {
     ("post", "/v1/jobs"): (
         ("Idempotency-Key", "Your own word for this submission: repeating it gives the same job."),
@@ -52,7 +58,6 @@ _HEADERS = {
     ),
     ("get", "/v1/jobs/{job_id}"): (("If-None-Match", "ETag you have; unchanged is 304."),),
     ("get", "/v1/jobs/{job_id}/events"): (("Last-Event-ID", "The event you saw last."),),
-    ("get", "/v1/jobs"): (),
 }
 
 
@@ -64,7 +69,6 @@ def install(app: APIFlask) -> None:
         SECURITY_SCHEMES=SECURITY_SCHEMES,
         AUTO_404_RESPONSE=False,
         AUTO_VALIDATION_ERROR_RESPONSE=False,
-        AUTO_OPERATION_ID=True,
         AUTO_SERVERS=False,
         LICENSE={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
@@ -87,6 +91,7 @@ def finish(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
         for method in sorted(rule.methods or ()):
             if (operation := operations.get(method.lower())) is not None:
                 scope = app.view_functions[rule.endpoint].__dict__.get("scope", PUBLIC)
+                operation["operationId"] = rule.endpoint.rpartition(".")[2]
                 _complete(operation, (method.lower(), _path_of(rule)), scope)
     spec["paths"]["/v1/jobs"]["post"]["requestBody"] = _submission(schemas)
     return _plain_names(spec)
@@ -116,9 +121,9 @@ def _complete(operation: dict[str, Any], call: tuple[str, str], scope: str) -> N
     for name, text in _HEADERS.get(call, ()):
         header = {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
         operation.setdefault("parameters", []).append(header)
-    for status, response in operation["responses"].items():
-        if status in {"200", "304"} and "content" in response and status == "304":
-            del response["content"]
+    for status, (schema, text) in _BESIDES.get(call, {}).items():
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+        operation["responses"][status] = {"description": text} | ({"content": content} if schema else {})
 
 
 def _problem(codes: str) -> dict[str, Any]:

@@ -69,5 +69,5 @@ def build_services(settings: WebSettings) -> Services:
         hints=hints,
         catalog=Catalog(registry),
         situation=Situation(depth, fleet),
-        waiting=WaitingRoom(jobs, hints, seats=settings.web_threads // 2),
+        waiting=WaitingRoom(jobs, hints, seats=settings.web_threads // 2, recheck_seconds=settings.recheck_seconds),
     )

@@ -30,6 +30,11 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
     max_wait_seconds: float = Field(
         default=60.0, ge=0, le=300, description="Longest `?wait=` and `Prefer: wait=` that is honoured."
     )
+    recheck_seconds: float = Field(
+        default=3.0,
+        ge=0.1,
+        description="How often a waiting client's row is looked at anyway, in case a hint was lost.",
+    )
     max_events_seconds: float = Field(
         default=600.0, ge=1, description="Longest life of one event stream; clients connect again by themselves."
     )

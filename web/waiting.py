@@ -10,29 +10,46 @@ from storage.job import Job
 from storage.jobs import JobStore
 from workers.hints import Hints
 
-#: how soon a waiting client looks at the row by itself, in case a hint was lost; the last one repeats.
-#: The first is short: a hint between the first look and the wait would else cost the whole time.
-LOOK_AGAIN_SECONDS = (0.25, 1.0, 2.0, 3.0)
+#: the first look a waiting client takes by itself comes early: a hint that fell between reading the row and beginning
+#: to wait would else cost the whole ``recheck_seconds``
+FIRST_LOOK_SECONDS = 0.25
+
+
+class Seat:
+    """A place in the waiting room, to be left by whoever took it."""
+
+    def __init__(self, seats: threading.BoundedSemaphore) -> None:
+        self._seats: threading.BoundedSemaphore | None = seats
+
+    def leave(self) -> None:
+        """Give the seat back; once is enough."""
+        seats, self._seats = self._seats, None
+        if seats is not None:
+            seats.release()
 
 
 class WaitingRoom:
     """Long polls and event streams together take at most ``seats`` threads of this process."""
 
     def __init__(
-        self, jobs: JobStore, hints: Hints, *, seats: int, clock: Callable[[], float] = time.monotonic
+        self,
+        jobs: JobStore,
+        hints: Hints,
+        *,
+        seats: int,
+        recheck_seconds: float = 3.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``recheck_seconds``: how often a waiting client looks at the row by itself, in case a hint was lost."""
         self._jobs = jobs
         self._hints = hints
+        self._recheck_seconds = recheck_seconds
         self._seats = threading.BoundedSemaphore(max(1, seats))
         self._clock = clock
 
-    def sit(self) -> bool:
-        """Take a seat if one is free; say whether there was. Whoever sits must ``leave``."""
-        return self._seats.acquire(blocking=False)
-
-    def leave(self) -> None:
-        """Give a seat back."""
-        self._seats.release()
+    def sit(self) -> Seat | None:
+        """Take a seat if one is free."""
+        return Seat(self._seats) if self._seats.acquire(blocking=False) else None
 
     def watch(self, job: Job, seconds: float) -> Iterator[Job]:
         """Yield the job each time its row has changed; None of it is repeated. Ends when the time is over.
@@ -40,11 +57,10 @@ class WaitingRoom:
         Raises: JobNotFound when it is erased meanwhile, DatabaseUnavailable.
         """
         deadline = self._clock() + seconds
-        looks = 0
+        pause = FIRST_LOOK_SECONDS
         while (left := deadline - self._clock()) > 0:
-            pause = LOOK_AGAIN_SECONDS[min(looks, len(LOOK_AGAIN_SECONDS) - 1)]
             hinted = self._hints.wait(job.id, min(left, pause))
-            looks = 0 if hinted else looks + 1
+            pause = FIRST_LOOK_SECONDS if hinted else self._recheck_seconds
             found = self._jobs.get(job.id, job.tenant)
             if version(found) != version(job):
                 job = found
@@ -57,7 +73,8 @@ class WaitingRoom:
         """
         if done(job) or seconds <= 0:
             return job
-        if not self.sit():
+        seat = self.sit()
+        if seat is None:
             return job
         try:
             for found in self.watch(job, seconds):
@@ -65,7 +82,7 @@ class WaitingRoom:
                 if done(job):
                     break
         finally:
-            self.leave()
+            seat.leave()
         return job
 
 

@@ -32,7 +32,6 @@ def get_health() -> Response:
 @bp.get("/ready")
 @public
 @bp.output(Readiness)
-@bp.doc(responses={503: "A part that is needed is down; the document names it"})
 def get_ready() -> Response:
     """Say whether jobs can be taken: database with the right schema, and object store; Redis only degrades."""
     parts = {

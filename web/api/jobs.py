@@ -41,7 +41,6 @@ DRAIN_SECONDS_MAX = 2.0
 @bp.post("")
 @scope("submit")
 @bp.output(JobDocument, 202)
-@bp.doc(responses={200: "The job as it ended, where Prefer: wait was given and it did in time"})
 def create_job() -> Response:
     """Submit a job.
 
@@ -142,7 +141,6 @@ def _ended(job: Job) -> bool:
 @scope("read")
 @bp.input(WaitQuery, location="query")
 @bp.output(JobDocument)
-@bp.doc(responses={304: "Nothing has changed since If-None-Match"})
 def get_job(job_id: str, query_data: WaitQuery) -> Response:
     """Look at a job.
 

@@ -67,7 +67,12 @@ def _range_of(size: int, etag: str) -> tuple[int, int, int]:
     """Return (start, end, status) of what is asked for; several ranges at once get the whole."""
     wanted = request.range
     if_range = request.if_range
-    if wanted is None or len(wanted.ranges) != 1 or (if_range and if_range.etag not in {None, etag}):
+    if (
+        wanted is None
+        or wanted.units != "bytes"
+        or len(wanted.ranges) != 1
+        or (if_range and if_range.etag not in {None, etag})
+    ):
         return 0, size, 200
     found = wanted.range_for_length(size)
     if found is None:

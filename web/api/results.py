@@ -122,7 +122,8 @@ def get_events(job_id: str) -> Response:
     """
     job = own_job(job_id)
     room = services().waiting
-    if not room.sit():
+    seat = room.sit()
+    if seat is None:
         raise Problem("streams.busy", "poll with ?wait= instead", headers={"Retry-After": "2"})
     events = job_events(
         room,
@@ -134,5 +135,5 @@ def get_events(job_id: str) -> Response:
     response = Response(stream_with_context(events), content_type="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     # at the end, on a fault, and when the client goes away
-    response.call_on_close(room.leave)
+    response.call_on_close(seat.leave)
     return response
