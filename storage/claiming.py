@@ -19,7 +19,11 @@ from storage.job_rows import input_from_row
 # - SKIP LOCKED checks every row again after locking it: one that another claim took meanwhile is passed over.
 # - Each step is MATERIALIZED, so nothing is planned into a second execution of a locking scan.
 # - Only short segments come together; a long one comes alone, that many workers may share a video.
-_CLAIM = text("""
+# - The planner cannot know how far into an index the first match lies, and the statistics of a queue are always stale;
+#   left to itself it reads and sorts all of the queue at times. In this transaction it has only the indexes, and
+#   IS NOT DISTINCT FROM, which no index serves, leaves only segments_alike for the like ones.
+CLAIM = text("""
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
     WITH paused AS MATERIALIZED (
         SELECT coalesce(array_agg(name) FILTER (WHERE kind = 'pipeline'), '{}') AS pipelines,
             coalesce(array_agg(name) FILTER (WHERE kind = 'lane'), '{}') AS lanes,
@@ -53,7 +57,8 @@ _CLAIM = text("""
         SELECT s.id FROM segments s
         WHERE s.state = 'ready' AND NOT s.solo AND (SELECT sociable FROM head)
             AND s.batch_key = (SELECT batch_key FROM head) AND s.kind = (SELECT kind FROM head)
-            AND s.lane = (SELECT lane FROM head) AND s.size_class = (SELECT size_class FROM head)
+            AND s.lane IS NOT DISTINCT FROM (SELECT lane FROM head)
+            AND s.size_class IS NOT DISTINCT FROM (SELECT size_class FROM head)
             AND s.pipeline = (SELECT pipeline FROM head) AND s.spec_version = (SELECT spec_version FROM head)
             AND s.id <> (SELECT id FROM head)
             AND s.tenant <> ALL ((SELECT tenants FROM paused)::text[])
@@ -121,7 +126,7 @@ def take(connection: Connection, claim_id: str, worker_id: str, wanted: Wanted) 
     """
     pairs = list(wanted.pairs)
     while pairs:
-        rows = connection.execute(_CLAIM, _arrays(claim_id, worker_id, wanted, pairs)).all()
+        rows = connection.execute(CLAIM, _arrays(claim_id, worker_id, wanted, pairs)).all()
         if not rows:
             return None
         segments = tuple(segment_from_row(row) for row in rows if row.id is not None)

@@ -113,7 +113,7 @@ CREATE TABLE segments (
     CONSTRAINT segments_dropped CHECK (state NOT IN ('dead', 'dropped') OR claim_id IS NULL)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 CREATE INDEX segments_claim ON segments (lane, size_class, tag, id) WHERE state = 'ready';
-CREATE INDEX segments_alike ON segments (batch_key, kind, lane, size_class, tag, id) WHERE state = 'ready' AND NOT solo;
+CREATE INDEX segments_alike ON segments (batch_key, kind, tag, id) WHERE state = 'ready' AND NOT solo;
 CREATE INDEX segments_due ON segments (run_after) WHERE state = 'waiting';
 CREATE INDEX segments_by_worker ON segments (worker_id)
     WHERE worker_id IS NOT NULL AND state IN ('claimed', 'ready', 'waiting');
