@@ -17,7 +17,7 @@ from deploy.local import leftovers
 from deploy.local.child import Identity, StartError
 from deploy.local.home import AlreadyRunning, Home, State
 from deploy.local.launcher import Launcher
-from deploy.local.postgres import stand_in_data_dir
+from deploy.local.reach import stand_in_data_dir
 
 PARTS = click.Choice(leftovers.STOP_ORDER)
 
@@ -40,7 +40,7 @@ def up(home: Home, random_ports: bool) -> None:
         state = home.state()
         at = f" at {state.api_url} (pid {state.launcher_pid})" if state else ""
         raise click.ClickException(f"{error}{at}; `make down` stops it") from error
-    except StartError as error:
+    except (StartError, PermissionError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(code)
 

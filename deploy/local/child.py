@@ -121,7 +121,10 @@ class Child:
         """Kill what is left of its group; once, since the kernel may give the number to another group later."""
         if not self._swept:
             self._swept = True
+            members = group_members(self.pid)
             kill_group(self.pid)
+            for member in members:
+                member.gone_within(5.0)
 
     def log_tail(self, lines: int = 15) -> str:
         """The end of its log."""

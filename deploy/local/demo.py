@@ -21,7 +21,7 @@ START_SECONDS = 180.0
 JOB_SECONDS = 180.0
 
 
-class DemoFailed(Exception):  # noqa: N818 - says what happened
+class DemoFailed(Exception):
     """The demo did not reach its end; the message tells why."""
 
 

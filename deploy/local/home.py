@@ -17,7 +17,7 @@ from deploy.local.child import Identity, identify
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
-class AlreadyRunning(Exception):  # noqa: N818 - a state of things, not a fault
+class AlreadyRunning(Exception):
     """Another launcher owns this folder."""
 
 

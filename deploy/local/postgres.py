@@ -8,11 +8,8 @@ that user cannot reach the data folder or the programs, both move to a folder it
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import os
-import pwd
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -24,10 +21,9 @@ from typing import Any
 import psycopg2
 
 from deploy.local.child import LOOPBACK, Account, Child, Command, Identity, StartError, free_port, identify, wait_until
+from deploy.local.reach import reachable_data_dir, reachable_programs, unprivileged
 
 USER = "framequeue"
-#: where root keeps what ``nobody`` must reach when the checkout lies in a private folder; survives a reboot
-REACHABLE_ROOT = Path("/var/lib/framequeue-local")
 
 _COMMON_SETTINGS = {
     "listen_addresses": LOOPBACK,
@@ -59,8 +55,8 @@ class EmbeddedPostgres:
     def __init__(
         self, data_dir: Path, *, password: str, log_path: Path, port: int | None = None, durable: bool = True
     ) -> None:
-        self._account = _unprivileged() if os.geteuid() == 0 else None
-        self.data_dir = _reachable_data_dir(data_dir.absolute(), self._account)
+        self._account = unprivileged(data_dir)
+        self.data_dir = reachable_data_dir(data_dir.absolute(), self._account)
         self.port = free_port(port)
         self._password = password
         self._log_path = log_path
@@ -80,7 +76,7 @@ class EmbeddedPostgres:
 
     def launch(self) -> Child:
         """Make the data folder if there is none, and start. Raises: StartError."""
-        programs = _reachable_programs(self._account)
+        programs = reachable_programs(installed_programs(), self._account)
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise(programs)
         _end_leftover(self.data_dir)
@@ -206,69 +202,9 @@ def installed_programs() -> Path:
     return programs
 
 
-def stand_in_data_dir(wanted: Path) -> Path:
-    """Where the data lies when the server's user cannot reach the wanted folder."""
-    return REACHABLE_ROOT / hashlib.sha256(str(wanted.absolute()).encode()).hexdigest()[:16]
-
-
-def _unprivileged() -> Account:
-    try:
-        entry = pwd.getpwnam("nobody")  # initdb needs a uid that has a name
-    except KeyError:
-        raise StartError(
-            "PostgreSQL refuses to run as root and there is no user `nobody`; run as another user"
-        ) from None
-    return Account(entry.pw_uid, entry.pw_gid)
-
-
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
-
-
-def _reachable_data_dir(wanted: Path, account: Account | None) -> Path:
-    """The wanted folder, or a stand-in under ``REACHABLE_ROOT`` when the server's user cannot get there."""
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    if account is None or _can_reach(wanted.parent, account):
-        return wanted
-    _reachable_root()
-    return stand_in_data_dir(wanted)
-
-
-def _reachable_programs(account: Account | None) -> Path:
-    """The wheel's programs, or a copy of them when the server's user cannot get there."""
-    programs = installed_programs()
-    if account is None or _can_reach(programs / "bin" / "postgres", account):
-        return programs
-    stamp = hashlib.sha256(f"{programs}{(programs / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:16]
-    copy = _reachable_root() / f"programs-{stamp}"
-    if not copy.exists():
-        fresh = Path(tempfile.mkdtemp(dir=_reachable_root()))
-        shutil.copytree(programs, fresh, symlinks=True, dirs_exist_ok=True)
-        fresh.chmod(0o755)
-        fresh.rename(copy)
-    return copy
-
-
-def _reachable_root() -> Path:
-    REACHABLE_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if REACHABLE_ROOT.stat().st_uid != 0:
-        raise StartError(f"{REACHABLE_ROOT} belongs to another user")
-    return REACHABLE_ROOT
-
-
-def _can_reach(path: Path, account: Account) -> bool:
-    """Whether a user can pass every folder on the way to a path, asked of the kernel rather than of mode bits."""
-    done = subprocess.run(
-        ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)],
-        user=account.uid,
-        group=account.gid,
-        extra_groups=[],
-        cwd="/",
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    return done.returncode == 0
 
 
 def _give(path: Path, account: Account | None) -> None:

@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 AGAIN_SECONDS = 1.0
 
 
-class StopRequested(Exception):  # noqa: N818 - not a fault
+class StopRequested(Exception):
     """SIGINT or SIGTERM came."""
 
 
