@@ -38,10 +38,11 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
     params = _params(pipeline, options)
     shelf = open_shelf(
         model_dir=settings.model_dir,
-        cache_dir=settings.model_cache_dir,
+        cache_dir=settings.model_cache,
         mirror=settings.model_mirror,
         device=settings.device,
         threads=settings.model_threads,
+        precision=settings.precision,
     )
     with Cage() as cage:
         plan = plan_input(pipeline, options.path, params, cage, shelf, segment_seconds=options.segment_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
 from pipeline.errors import DeviceOutOfMemory, ModelError, PipelineError
@@ -33,6 +34,14 @@ def choose_device(wanted: str, available: Collection[str]) -> str:
             advice="Set FQ_DEVICE=auto, or install the runtime's GPU build.",
         )
     return wanted
+
+
+def bounded_threads(wanted: int) -> int:
+    """Return how many threads one model call uses; 0 means the cores this process may use, at most 8.
+
+    Runtimes themselves count the machine's cores, not those of the container or of this process.
+    """
+    return wanted if wanted > 0 else min(8, len(os.sched_getaffinity(0)))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

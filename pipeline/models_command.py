@@ -17,7 +17,7 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
     options = _parser().parse_args(arguments)
     shelf = open_shelf(
         model_dir=settings.model_dir,
-        cache_dir=settings.model_cache_dir,
+        cache_dir=settings.model_cache,
         mirror=getattr(options, "mirror", None) or settings.model_mirror,
         device=settings.device,
     )

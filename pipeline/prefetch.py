@@ -16,7 +16,8 @@ class Prefetch(Generic[Item]):
 
     What the generator raises is raised in the consumer, after the items that came before it. Leaving the block
     (also by an exception) closes the generator in its own thread and joins the thread. Where the generator hangs in
-    a blocking call, ``interrupt`` is called once after ``patience_seconds`` to wake it.
+    a blocking call, ``interrupt`` is called once after ``patience_seconds`` to wake it. While the consumer waits for an
+    item, ``idle`` is called in it every ``idle_seconds``; what it raises passes through.
     """
 
     def __init__(
@@ -26,6 +27,8 @@ class Prefetch(Generic[Item]):
         *,
         interrupt: Callable[[], None] | None = None,
         patience_seconds: float = 2.0,
+        idle: Callable[[], None] | None = None,
+        idle_seconds: float = 1.0,
     ) -> None:
         if depth < 1:
             raise ValueError("depth must be at least 1")
@@ -33,6 +36,8 @@ class Prefetch(Generic[Item]):
         self._depth = depth
         self._interrupt = interrupt
         self._patience_seconds = patience_seconds
+        self._idle = idle
+        self._idle_seconds = idle_seconds
         self._ready: deque[Item] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -53,9 +58,10 @@ class Prefetch(Generic[Item]):
         return self
 
     def __next__(self) -> Item:
+        while not self._wait():
+            if self._idle is not None:
+                self._idle()
         with self._changed:
-            # No deadline: the producer always ends in `_finish`, whatever it raises, and its own waits have one.
-            self._changed.wait_for(lambda: self._ready or self._ended)
             if self._ready:
                 item = self._ready.popleft()
                 self._changed.notify_all()
@@ -80,6 +86,11 @@ class Prefetch(Generic[Item]):
             self._thread.join(10 * self._patience_seconds)
         if self._thread.is_alive():
             raise RuntimeError("the prefetch thread did not end")
+
+    def _wait(self) -> bool:
+        """Return whether an item or the end has come within ``idle_seconds``."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._ready) or self._ended, self._idle_seconds)
 
     def _produce(self) -> None:
         error: BaseException | None = None

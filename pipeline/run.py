@@ -25,7 +25,8 @@ from pipeline.timing import StageTimer
 
 __all__ = ["Checkpoint", "Plan", "Range", "Work", "WorkResult", "plan_input", "run_works"]
 
-#: called with (frames done, frames in all) after each batch; raises to stop the work, and the exception passes through
+#: called with (frames done, frames in all) after each batch, and each second while the decoder searches for the next
+#: frame; raises to stop the work, and the exception passes through
 Checkpoint = Callable[[int, int], None]
 
 
@@ -107,10 +108,14 @@ def run_works(
     inference = BatchInference(pipeline, params, shelf, batch_size)
     under_way = [_UnderWay(pipeline, work, params) for work in works]
     total = sum(work.range.frames for work in works)
-    with Prefetch(stream.events(), batch_size, interrupt=cage.kill) as events:
+
+    def report() -> None:
+        checkpoint(sum(one.done for one in under_way), total)
+
+    with Prefetch(stream.events(), batch_size, interrupt=cage.kill, idle=report) as events:
         for batch in batched(events, lambda: inference.size, counts=lambda event: isinstance(event, Sampled)):
             yield from _run_batch(batch, inference, under_way, stream)
-            checkpoint(sum(one.done for one in under_way), total)
+            report()
 
 
 def _run_batch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,11 +19,14 @@ class PipelineSettings(BaseSettings):
     model_mirror: str | None = Field(
         default=None, description="Folder or URL prefix with weights, asked before the cards' URLs."
     )
-    model_cache_dir: Path | None = Field(
+    model_cache: Path | None = Field(
         default=None, description="Where fetched weights are kept; ~/.cache/framequeue/models unless set."
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:<n>.")
+    precision: Literal["fp32", "fp16", "bf16"] = Field(
+        default="fp32", description="Arithmetic of models that allow a choice."
+    )
     batch_size: int = Field(default=8, ge=1, le=1024, description="Frames in one model batch.")
     model_threads: int = Field(
-        default=0, ge=0, le=256, description="Threads of one model call; 0 leaves it to the runtime."
+        default=0, ge=0, le=256, description="Threads of one model call; 0: the cores of this process, at most 8."
     )

@@ -95,7 +95,7 @@ class ModelCard(_Part):
     licence: str = "unstated"
     source: str = ""
     description: str = ""
-    precision: Literal["fp32", "fp16"] = "fp32"
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     #: pictures in one call; 1 for exports with a fixed batch, which are then called once per picture
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 1
     cost_seconds: Annotated[float, Field(gt=0, le=3600)] = 0.05

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.device import bounded_threads
 from pipeline.errors import DeviceOutOfMemory, ParamsError
 from pipeline.models.base import Model
 from pipeline.models.card import CARD_FILE, CardError, ModelCard, load_card
@@ -45,13 +46,15 @@ class FolderShelf:
         mirror: str | None = None,
         device: str = "auto",
         threads: int = 0,
+        precision: str = "fp32",
         max_loaded: int = 4,
         runtime: Runtime | None = None,
     ) -> None:
         self._cache_dir = cache_dir
         self._mirror = mirror
         self._device = device
-        self._threads = threads
+        self._threads = bounded_threads(threads)
+        self._precision = precision
         self._max_loaded = max_loaded
         self._runtime = runtime or open_weights
         self._lock = threading.RLock()
@@ -118,6 +121,8 @@ class FolderShelf:
 
     def _open(self, name: str, path: Path) -> Model:
         card = self.card(name)
+        if self._precision != "fp32":
+            card = card.model_copy(update={"precision": self._precision})
         try:
             return LoadedModel(card, self._runtime(card, path, self._device, self._threads))
         except DeviceOutOfMemory:
@@ -158,14 +163,17 @@ def open_shelf(
     mirror: str | None = None,
     device: str = "auto",
     threads: int = 0,
+    precision: str = "fp32",
 ) -> FolderShelf:
     """Return the shelf of the built-in cards and, where given, of a user's folder, which goes before them.
 
     cache_dir: where fetched weights are kept, ``~/.cache/framequeue/models`` unless told. mirror: see ``pull_weights``.
+    device: auto, cpu, cuda or cuda:<n>. threads: of one model call; 0 for the cores this process may use, at most 8.
+    precision: fp16 or bf16 runs models that allow a choice (TorchScript on a GPU) in it, whatever their card says.
     """
     folders = [BUILT_IN] if model_dir is None else [BUILT_IN, model_dir]
     cache = cache_dir or Path.home() / ".cache" / "framequeue" / "models"
-    return FolderShelf(folders, cache_dir=cache, mirror=mirror, device=device, threads=threads)
+    return FolderShelf(folders, cache_dir=cache, mirror=mirror, device=device, threads=threads, precision=precision)
 
 
 def open_weights(card: ModelCard, path: Path, device: str, threads: int) -> Forward:

@@ -32,13 +32,14 @@ class TorchScriptForward:
         if threads:
             torch.set_num_threads(threads)
         # Half precision only pays on a GPU; on the CPU many layers have no such kernel.
-        self._half = card.precision == "fp16" and self._device != "cpu"
+        kinds = {"fp16": torch.float16, "bf16": torch.bfloat16}
+        self._kind: Any = kinds.get(card.precision, torch.float32) if self._device != "cpu" else torch.float32
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # the loader is deprecated, the format is not gone
                 module = self._torch.jit.load(str(path), map_location=self._device)
             module = module.eval()
-            self._module: Any = module.half() if self._half else module
+            self._module: Any = module.to(self._kind)
         except Exception as error:
             raise own_error(error, f"{card.name} cannot be loaded") from error
 
@@ -46,8 +47,7 @@ class TorchScriptForward:
         """Run one batch; outputs of a tuple are named 0, 1, ..., a single tensor ``output``."""
         torch = self._torch
         with torch.inference_mode():
-            values = torch.from_numpy(batch).to(self._device)
-            found = self._module(values.half() if self._half else values)
+            found = self._module(torch.from_numpy(batch).to(self._device, self._kind))
         if isinstance(found, torch.Tensor):
             found = {"output": found}
         elif isinstance(found, tuple | list):

@@ -262,7 +262,7 @@ def test_a_pickle_hidden_in_a_torchscript_archive_is_not_run(tmp_path):
 
 
 def test_the_command_line_runs_a_file_and_prints_rows_and_summary(shared, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("FQ_MODEL_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("FQ_MODEL_CACHE", str(tmp_path))
     monkeypatch.setenv("FQ_MODEL_MIRROR", str(shared / "models"))
     cups = str(shared / "data" / "videos" / "cups.mp4")
     assert main([cups, "--stride", "30", "--json", "--out", str(tmp_path / "rows.gz")]) == 0

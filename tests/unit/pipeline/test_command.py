@@ -12,7 +12,7 @@ from tests.model_packages import brightness_classifier, write_card
 def _own_folders(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     monkeypatch.setenv("FQ_MODEL_DIR", str(tmp_path / "models"))
-    monkeypatch.setenv("FQ_MODEL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("FQ_MODEL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FQ_DEVICE", "cpu")
 
 

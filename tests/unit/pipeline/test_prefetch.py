@@ -102,6 +102,30 @@ def test_a_thread_that_will_not_end_is_told_and_not_waited_for_without_end():
     prefetch.close()
 
 
+def waiting_for(event):
+    yield 1
+    assert event.wait(10)
+    yield 2
+
+
+def test_a_consumer_that_waits_is_asked_now_and_then():
+    asked = threading.Event()
+    with Prefetch(waiting_for(asked), 1, idle=asked.set, idle_seconds=0.01) as items:
+        assert list(items) == [1, 2]
+
+
+def test_a_consumer_that_waits_may_leave():
+    def leave():
+        raise InterruptedError
+
+    woken = threading.Event()
+    prefetch = Prefetch(
+        waiting_for(woken), 1, interrupt=woken.set, patience_seconds=0.01, idle=leave, idle_seconds=0.01
+    )
+    with pytest.raises(InterruptedError), prefetch as items:
+        list(items)
+
+
 def test_an_error_while_closing_does_not_hide_the_first_one():
     def produce():
         try:

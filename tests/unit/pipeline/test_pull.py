@@ -19,9 +19,13 @@ DIGEST = hashlib.sha256(GOOD).hexdigest()
 
 def card(**weights):
     return ModelCard(
-        name="mine", task="classify", runtime="onnx",
-        weights=Weights(**{"file": "mine.onnx", "sha256": DIGEST} | weights), input=Input(width=8, height=8), output=Output(decoder="softmax", labels=("a", "b")),
-    )  # fmt: skip
+        name="mine",
+        task="classify",
+        runtime="onnx",
+        weights=Weights(**{"file": "mine.onnx", "sha256": DIGEST} | weights),
+        input=Input(width=8, height=8),
+        output=Output(decoder="softmax", labels=("a", "b")),
+    )
 
 
 @pytest.fixture

@@ -350,6 +350,26 @@ def test_what_checkpoint_raises_passes_through_and_everything_is_closed(bed):
     assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
+def test_checkpoint_is_asked_while_the_decoder_searches_for_the_next_frame(bed):
+    asked = threading.Event()
+
+    class Searching(FakeCage):
+        def frames(self, path, wanted, **options):
+            assert asked.wait(30)
+            yield from super().frames(path, wanted, **options)
+
+    bed.cage = Searching(a=FakeMedia(frames=3))
+    bed.paths = bed.cage.files(bed.folder)
+    told = []
+
+    def checkpoint(done, total):
+        told.append((done, total))
+        asked.set()
+
+    assert levels(bed.run(FakePipeline(), bed.works("a"), checkpoint=checkpoint)[0]) == [0, 1, 2]
+    assert told == [(0, 3), (3, 3)]
+
+
 def test_a_work_that_was_whole_is_given_out_before_checkpoint_can_stop_the_run(bed):
     def checkpoint(done, total):
         raise InterruptedError
