@@ -1,7 +1,7 @@
 # One command for each thing. `make` alone lists them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo setup up down status doctor test lint fmt bench docs clean setup-dev
+.PHONY: help demo setup up down status doctor test faults lint fmt bench docs clean setup-dev
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -48,8 +48,12 @@ fmt: setup-dev ## rewrite the code in the one style
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: setup ## measure: frames per second by stage, jobs per second through the stack
-	@$(BIN)/python -m bench $(T)
+faults: setup-dev ## kill, freeze and flush parts of a running stack, and see what clients still get
+	@$(BIN)/python -m pytest tests/e2e/test_faults.py tests/e2e/test_launcher.py
+
+bench: setup ## measure (no benchmark is written yet; `make demo` prints the seconds of one job)
+	@if [ -f bench/__main__.py ]; then $(BIN)/python -m bench; else \
+	    echo "bench: no benchmark is written yet; make demo prints the seconds of one job" >&2; exit 2; fi
 
 docs: setup-dev ## run the commands that README.md prints, as printed, and check the documents
 	@$(BIN)/python -m pytest -q tests/architecture tests/e2e/test_readme.py
