@@ -111,7 +111,8 @@ def submit_job(services: Services, terms: Terms, order: Order, where: InputSourc
     job_id = new_id()
     address = where.url or where.object or ""
     filename = clean_name(address.partition("?")[0].rpartition("/")[2])
-    ref = InputRef(key=input_key(job_id), filename=filename, source_url=address)
+    # no key yet: a replay must know that the input was never copied in
+    ref = InputRef(filename=filename, source_url=address)
     return _create(services, terms, order, Source(job_id, ref, None, f"at:{address}", JobState.UPLOADING))
 
 

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from storage.objects.settings import ObjectStoreSettings
 from storage.settings import DatabaseSettings
+from workers.dispatcher.ingest_settings import IngestSettings
 
 Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -108,7 +109,7 @@ class WorkerSettings(MachineSettings):
         return socket.gethostname()
 
 
-class DispatcherSettings(MachineSettings):
+class DispatcherSettings(MachineSettings, IngestSettings):
     """Environment variables ``FQ_*`` of the dispatcher."""
 
     dispatcher_metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port of its metrics; 0: none.")

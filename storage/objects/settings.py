@@ -16,7 +16,9 @@ from storage.objects.signing import SECRET_MIN_BYTES
 class ObjectStoreSettings(BaseSettings):
     """Where objects lie and how clients reach them."""
 
-    model_config = SettingsConfigDict(env_prefix="FQ_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FQ_", extra="ignore", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     store: str = Field(description="Object store: `s3://bucket`, or `file:///absolute/path` for a local folder.")
     store_secret: SecretStr | None = Field(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -27,6 +28,8 @@ from storage.session_locks import SessionLocks
 from tests.fakes.http_source import Source, http_source
 from tests.fakes.memory_store import MemoryObjectStore
 from tests.fakes.s3_server import s3_server
+from tests.integration.processes import running
+from tests.integration.queue_bed import open_objects, wait_until
 from workers.dispatcher.ingest import Ingest
 from workers.dispatcher.sources import BucketRule, RemoteSources
 from workers.fetch_url import FetchRules, UrlFetcher
@@ -438,6 +441,36 @@ def test_broken_sources_do_not_hold_up_the_jobs_behind_them(bed: Bed, source: So
     good = bed.submit(source.url("/good"))
     run(bed.dispatcher(concurrency=2))
     assert bed.jobs.get(good).state is JobState.QUEUED
+
+
+def test_a_dispatcher_as_an_operator_starts_it_copies_inputs_in_and_stops_in_the_middle_of_one(
+    bed: Bed, source: Source, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    source.answer("/a", 200, b"x" * 300_000)
+    settings = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "alive_file": tmp_path / "alive",
+        "ingest_private_hosts": f"127.0.0.1:{source.port}",
+    }
+    done, refused = bed.submit(source.url("/a")), bed.submit("http://127.0.0.1:1/")
+    with (
+        held_answer(source, "/held", b"x" * 500_000) as (begun, _),
+        running("workers.dispatcher", tmp_path, **settings) as dispatcher,
+    ):
+        assert wait_until(lambda: bed.jobs.get(done).state, lambda state: state is JobState.QUEUED, seconds=60)
+        assert wait_until(lambda: bed.jobs.get(refused).error, bool, seconds=10)["code"] == "input.refused"
+        held = bed.submit(source.url("/held"))
+        assert begun.wait(10)
+        started = time.monotonic()
+        assert dispatcher.stop() == 0
+        assert time.monotonic() - started < 5
+        assert not dispatcher.events("duty.failed", "duty.error", "ingest.error")
+    key = bed.jobs.get(done).input.key
+    assert key is not None
+    with open_objects(tmp_path / "objects").open(key) as body:
+        assert body.read() == b"x" * 300_000
+    assert bed.jobs.get(held).state is JobState.UPLOADING
 
 
 @pytest.fixture(scope="module")

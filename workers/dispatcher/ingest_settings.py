@@ -19,7 +19,9 @@ Networks = Annotated[tuple[Network, ...], NoDecode]
 class IngestSettings(BaseSettings):
     """Where inputs may be copied from, and how patiently."""
 
-    model_config = SettingsConfigDict(env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     ingest_max_bytes: int = Field(16 * 1024**3, gt=0, description="Largest remote input that is copied in, in bytes.")
     ingest_concurrency: int = Field(4, ge=1, le=64, description="Remote inputs copied at once by one dispatcher.")
@@ -41,7 +43,10 @@ class IngestSettings(BaseSettings):
     @field_validator("ingest_ports", "ingest_private_hosts", "ingest_denied_networks", "ingest_buckets", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        # .env.example shows an empty list as []
+        return tuple(word.strip() for word in value.removeprefix("[]").split(",") if word.strip())
 
     @property
     def fetch_rules(self) -> FetchRules:

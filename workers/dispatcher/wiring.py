@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 
 from prometheus_client import start_http_server
@@ -14,6 +13,7 @@ from workers.dispatcher.doorbells import Doorbells
 from workers.dispatcher.due import DueWork
 from workers.dispatcher.duty import Duty
 from workers.dispatcher.lost import LostClaims
+from workers.dispatcher.object_duties import object_duties
 from workers.dispatcher.process import Dispatcher
 from workers.doorbell import Bell, Doorbell
 from workers.settings import DispatcherSettings
@@ -25,13 +25,15 @@ CONNECTIONS_PER_DUTY = 2
 def build(settings: DispatcherSettings, resources: ExitStack) -> Dispatcher:
     """Open what the duties need, to be closed with ``resources``."""
     url = settings.database_url.get_secret_value()
-    database = Database(url, pool_size=max(settings.database_pool_size, 6 * CONNECTIONS_PER_DUTY))
+    least = 6 * CONNECTIONS_PER_DUTY + settings.ingest_concurrency
+    database = Database(url, pool_size=max(settings.database_pool_size, least))
     resources.callback(database.close)
     redis_url = settings.redis_url.get_secret_value()
     doorbell = Doorbell(redis_url)
     resources.callback(doorbell.close, 0.5)
     upkeep = Upkeep(database)
     duties = _duties(settings, database, doorbell, resources.enter_context(Bell(redis_url)))
+    duties += object_duties(settings, database, doorbell, resources)
     return Dispatcher(duties, upkeep.duty, alive_file=settings.alive_file)
 
 
@@ -41,7 +43,7 @@ def serve_metrics(settings: DispatcherSettings) -> None:
         start_http_server(settings.dispatcher_metrics_port, addr="127.0.0.1")
 
 
-def _duties(settings: DispatcherSettings, database: Database, doorbell: Doorbell, bell: Bell) -> Sequence[Duty]:
+def _duties(settings: DispatcherSettings, database: Database, doorbell: Doorbell, bell: Bell) -> list[Duty]:
     upkeep, fleet = Upkeep(database), Fleet(database)
     lost = LostClaims(fleet, upkeep, doorbell)
     return [

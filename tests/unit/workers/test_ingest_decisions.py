@@ -68,6 +68,14 @@ def test_settings_are_read_from_lists_with_commas(monkeypatch: pytest.MonkeyPatc
     assert rules.max_bytes == 1000
 
 
+@pytest.mark.parametrize("nothing", ["", " ", "[]"])
+def test_an_empty_list_is_a_list(monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
+    for name in ("PRIVATE_HOSTS", "DENIED_NETWORKS", "BUCKETS"):
+        monkeypatch.setenv(f"FQ_INGEST_{name}", nothing)
+    settings = IngestSettings()
+    assert (settings.ingest_private_hosts, settings.ingest_denied_networks, settings.ingest_buckets) == ((), (), ())
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("FQ_INGEST_PORTS", "http"), ("FQ_INGEST_PORTS", "70000"), ("FQ_INGEST_DENIED_NETWORKS", "10.0.0.0/33"),
