@@ -77,6 +77,8 @@ _ATTACH = text("""
 
 def create(connection: Connection, new: NewJob) -> Created:
     """Insert a job, or find the one its idempotency key made before; see ``JobStore.create``."""
+    if new.upload_id is not None and not is_id(new.upload_id):
+        raise UploadNotFound(f"no upload {new.upload_id}")
     if new.idempotency_key is not None and (known := _known(connection, new)) is not None:
         return known
     # The job comes before the upload and the flow: everyone who locks several of these does so in that order.
@@ -130,8 +132,6 @@ def _known(connection: Connection, new: NewJob) -> Created | None:
 
 def _take_upload(connection: Connection, upload_id: str, tenant: str) -> None:
     upload = {"id": upload_id, "tenant": tenant}
-    if not is_id(upload_id):
-        raise UploadNotFound(f"no upload {upload_id}")
     if connection.execute(_TAKE_UPLOAD, upload).rowcount:
         return
     state = connection.execute(_UPLOAD_STATE, upload).scalar_one_or_none()

@@ -50,6 +50,7 @@ class Database:
             max_overflow=0,
             pool_timeout=CHECKOUT_TIMEOUT_SECONDS,
             pool_pre_ping=True,
+            hide_parameters=True,  # what users store does not belong into tracebacks
             connect_args=_connect_args(statement_timeout_seconds),
         )
         self._process = os.getpid()
