@@ -14,7 +14,7 @@ from pipeline.frame import Frame
 from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Params, Row
-from pipeline.pipelines.motion_picture import Look, background, changed_boxes, cut_score, look_at
+from pipeline.pipelines.motion_picture import Look, background, changed_boxes, changed_share, cut_score, look_at
 from pipeline.pipelines.motion_summary import SUMMARY_FIELDS, summarize_motion
 from pipeline.pipelines.schemas import integer, number, params_schema
 from pipeline.spec import PipelineSpec
@@ -32,7 +32,7 @@ PARAMS_SCHEMA = params_schema(
     cut_above=number(
         0.2, 0.01, 1.0, "Scene cut: share of pixels changed x (1 - likeness of the two pictures) above this."
     ),
-    still_below=number(0.3, 0.0, 255.0, "Still: mean change to the frame before, in grey levels, below this."),
+    still_below=number(0.001, 0.0, 1.0, "Still: share of the picture that changed since the frame before, below this."),
     black_below=number(32.0, 0.0, 255.0, "Black: 98 % of the picture is darker than this grey level."),
     blur_below=number(20.0, 0.0, 1e6, "Blurred: variance of the Laplacian at 320 pixels below this."),
 )
@@ -86,8 +86,7 @@ class Motion:
         is_cut, is_still = False, False
         if state.before is not None:
             is_cut = cut_score(look.grey, state.before) > params["cut_above"]
-            change = np.abs(look.grey.astype(np.int16) - state.before).mean()
-            is_still = bool(change < params["still_below"])
+            is_still = changed_share(look.grey, state.before) < params["still_below"]
         if is_cut:
             state.window.clear()
         activity = 0.0

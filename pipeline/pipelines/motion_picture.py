@@ -19,6 +19,10 @@ SMALL_SIDE = 192
 SHARP_SIDE = 320
 #: grey levels between two frames' pixels from which the pixel counts for a scene cut
 CUT_LEVELS = 20
+#: grey levels from which it counts as a change for a still scene: above what compression and grain do
+STILL_LEVELS = 6
+#: largest change of exposure, in grey levels, that is evened out before pictures are compared
+MAX_SHIFT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +70,27 @@ def background(window: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.asarray((ordered[middle - 1].astype(np.uint16) + ordered[middle]) // 2, dtype=np.uint8)
 
 
+def levelled(picture: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``picture`` as bright as ``other``: shifted by the median difference, which cameras' exposure makes."""
+    shift = int(np.median(other.astype(np.int16) - picture))
+    if not 0 < abs(shift) <= MAX_SHIFT:
+        return picture
+    return np.asarray(np.clip(picture.astype(np.int16) + shift, 0, 255), dtype=np.uint8)
+
+
+def changed_share(grey: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
+    """Return the share of pixels that changed at all, 0..1."""
+    return float((cv2.absdiff(grey, before) > STILL_LEVELS).mean()) if grey.shape == before.shape else 1.0
+
+
 def cut_score(grey: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
     """Return 0..1: share of pixels that changed x (1 - correlation of the pictures).
 
-    Motion changes few pixels, a change of exposure many that still correlate; only another scene does both.
+    Motion changes few pixels, a change of light many that still correlate; only another scene does both.
     """
     if grey.shape != before.shape:
         return 1.0
-    changed = float((cv2.absdiff(grey, before) > CUT_LEVELS).mean())
+    changed = float((cv2.absdiff(grey, levelled(before, grey)) > CUT_LEVELS).mean())
     return changed * (1.0 - max(0.0, _correlation(grey, before)))
 
 
@@ -92,7 +109,7 @@ def changed_boxes(
 
     A box: {"label": "moving", "score": share of it that changed, "box": [x, y, width, height]}.
     """
-    mask = (cv2.absdiff(grey, still) > params["threshold"]).astype(np.uint8)
+    mask = (cv2.absdiff(grey, levelled(still, grey)) > params["threshold"]).astype(np.uint8)
     activity = float(mask.mean())
     if not activity or not params["max_boxes"]:
         return activity, []

@@ -87,7 +87,18 @@ def test_motion_is_not_a_cut():
 
 def test_a_change_of_exposure_is_not_a_cut():
     brighter = np.clip(scenery().astype(np.int16) + 35, 0, 255).astype(np.uint8)
-    assert not any(row["is_cut"] for row in observed([scenery()] * 3 + [brighter] * 3))
+    rows = observed([scenery()] * 3 + [brighter] * 3)
+    assert not any(row["is_cut"] for row in rows)
+    assert not any(row["objects"] for row in rows)
+    assert [row["is_still"] for row in rows] == [False, True, True, False, True, True]
+
+
+def test_what_moves_while_the_exposure_changes_is_still_found():
+    rows = observed(
+        [np.clip(walker(place).astype(np.int16) - 3 * place, 0, 255).astype(np.uint8) for place in range(14)]
+    )
+    assert [len(row["objects"]) for row in rows[7:]] == [1] * 7  # before that, the window remembers its start too
+    assert max(row["activity"] for row in rows) < 0.2
 
 
 def test_a_cut_to_and_from_black_is_a_cut():
