@@ -36,11 +36,10 @@ class MeasuredBody:
         self._hash.update(piece)
         return piece
 
-    def read_full(self, size: int) -> bytes:
+    def read_full(self, size: int) -> bytearray:
         """Return exactly ``size`` bytes, fewer only at the end: sockets and pipes give what they have."""
-        pieces: list[bytes] = []
-        missing = size
-        while missing > 0 and (piece := self.read(min(missing, 1 << 20))):
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
+        # grown in place: joining pieces would hold everything twice
+        whole = bytearray()
+        while len(whole) < size and (piece := self.read(min(size - len(whole), 1 << 20))):
+            whole += piece
+        return whole

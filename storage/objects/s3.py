@@ -49,14 +49,17 @@ class S3ObjectStore:
         self._prove()
         measured = MeasuredBody(body, limit_bytes)
         part_bytes = max(PART_BYTES, -(-(limit_bytes or 0) // PARTS_MAX))
-        first = measured.read_full(part_bytes)
-        if len(first) < part_bytes:
+        first = [measured.read_full(part_bytes)]
+        if len(first[0]) < part_bytes:
             with store_errors(key):
-                answer = self._clients.bulk.put_object(Bucket=self.bucket, Key=key, Body=first, **typed(content_type))
+                answer = self._clients.bulk.put_object(
+                    Bucket=self.bucket, Key=key, Body=first[0], **typed(content_type)
+                )
             etag = bare_etag(answer)
         else:
-            pieces = iter(lambda: measured.read_full(part_bytes), b"")
-            etag = self._parts.put_all(key, first, pieces, content_type)
+            # popped, so that nobody holds the first part while the others go up
+            pieces = iter(lambda: first.pop() if first else measured.read_full(part_bytes), b"")
+            etag = self._parts.put_all(key, pieces, content_type)
         return StoredObject(key, measured.size_bytes, etag, measured.sha256, content_type)
 
     @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -34,16 +33,18 @@ class S3Parts:
         self._bucket = bucket
         self._clients = clients
 
-    def put_all(self, key: str, first: bytes, rest: Iterable[bytes], content_type: str | None) -> str:
+    def put_all(self, key: str, pieces: Iterable[bytes | bytearray], content_type: str | None) -> str:
         """Send pieces one after the other and join them; return the etag.
 
-        Whatever goes wrong, in ``rest`` or at the store, the upload is aborted, and the error passes on.
+        Whatever goes wrong, in ``pieces`` or at the store, the upload is aborted, and the error passes on.
         """
         multipart_id = self.start(key, content_type)
         try:
-            sent = [
-                self._send(key, multipart_id, number, piece) for number, piece in enumerate(chain([first], rest), 1)
-            ]
+            sent: list[StoredPart] = []
+            for piece in pieces:
+                sent.append(self._send(key, multipart_id, len(sent) + 1, piece))
+                # else it would stay in memory while the next one is read
+                del piece
             with store_errors(key):
                 answer = self._join(key, multipart_id, sent)
         except BaseException:
@@ -104,7 +105,7 @@ class S3Parts:
             self.abort(item["Key"], item["UploadId"])
         return len(stale)
 
-    def _send(self, key: str, multipart_id: str, number: int, piece: bytes) -> StoredPart:
+    def _send(self, key: str, multipart_id: str, number: int, piece: bytes | bytearray) -> StoredPart:
         with store_errors(key):
             answer = self._clients.bulk.upload_part(
                 Bucket=self._bucket, Key=key, UploadId=multipart_id, PartNumber=number, Body=piece

@@ -6,6 +6,7 @@ import io
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,8 @@ import pytest
 from storage.errors import ObjectStoreUnavailable
 from storage.objects.s3 import S3ObjectStore
 from storage.objects.s3_access import S3Access
-from tests.fakes.s3_server import free_port
+from storage.objects.s3_clients import S3Clients
+from tests.fakes.s3_server import free_port, s3_server
 
 KEY = "inputs/x/source"
 
@@ -133,3 +135,31 @@ def test_a_body_cut_off_midway_is_unavailability_not_a_short_object() -> None:
 def test_refused_credentials_are_unavailability_not_the_clients_fault() -> None:
     with scripted(FORBIDDEN) as port, pytest.raises(ObjectStoreUnavailable):
         store_at(port).put(KEY, b"x")
+
+
+class Zeros(io.RawIOBase):
+    """A body of ``size`` bytes that takes no memory."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def read(self, size: int = -1) -> bytes:
+        piece = bytes(min(size, self.left))
+        self.left -= len(piece)
+        return piece
+
+
+def test_a_large_body_goes_up_with_two_parts_in_memory_at_most() -> None:
+    mib = 1 << 20
+    with s3_server() as url:
+        access = S3Access(endpoint_url=url, access_key="test", secret_key="test-secret")
+        S3Clients(access).quick.create_bucket(Bucket="bucket")
+        store = S3ObjectStore("bucket", access)
+        store.put(KEY, Zeros(20 * mib))
+        tracemalloc.start()
+        try:
+            assert store.put(KEY, Zeros(64 * mib)).size_bytes == 64 * mib
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 18 * mib
