@@ -107,7 +107,12 @@ def tell_summary(summary: Mapping[str, Any]) -> None:
     """Print the summary, a line per field, curves as bars."""
     print("summary")
     for name, value in summary.items():
-        print(f"  {name:<18} {_short(value)}")
+        if isinstance(value, dict) and value and all(isinstance(one, dict) for one in value.values()):
+            print(f"  {name}")
+            for inner, one in value.items():
+                print(f"    {inner:<16} {_short(one)}")
+        else:
+            print(f"  {name:<18} {_short(value)}")
 
 
 def _short(value: Any) -> str:
