@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.engine import Connection
 
 from storage.database import Database
 from storage.errors import StateConflict
@@ -58,13 +59,15 @@ _REGISTER_MODEL = text("""
     ON CONFLICT (name, version) DO NOTHING
 """)
 
-# Two first versions at once: the unique index lets one become active, the other then finds it.
 _ACTIVATE_FIRST = text("""
     UPDATE models SET active = true WHERE name = :name AND version = :version
         AND NOT EXISTS (SELECT FROM models WHERE name = :name AND active)
 """)
 
-_LOCK_MODELS = text("SELECT version, digest FROM models WHERE name = :name ORDER BY version FOR UPDATE")
+_DIGESTS = text("SELECT version, digest FROM models WHERE name = :name")
+
+# One change of a name at a time, from its first row on: which version is active depends on all of them.
+_LOCK_NAME = text("SELECT pg_advisory_xact_lock(hashtextextended('framequeue model ' || :name, 0))")
 
 # First off, then on: the unique index on the active version is checked row by row.
 _DEACTIVATE = text("UPDATE models SET active = false WHERE name = :name AND active AND version <> :version")
@@ -103,9 +106,9 @@ class Registry:
         """
         row = {"name": name, "version": version, "digest": digest, "task": task, "card": dump(card)}
         with self._database.transaction() as connection:
+            connection.execute(_LOCK_NAME, {"name": name})
             connection.execute(_REGISTER_MODEL, row)
-            known = {found.version: found.digest for found in connection.execute(_LOCK_MODELS, {"name": name})}
-            if known[version] != digest:
+            if _digests(connection, name)[version] != digest:
                 raise StateConflict(f"model {name} {version} is known with another digest; give it a new version")
             connection.execute(_ACTIVATE_FIRST, {"name": name, "version": version})
 
@@ -117,8 +120,8 @@ class Registry:
     def activate(self, name: str, version: str) -> bool:
         """Switch new jobs to a version, atomically; False when it is unknown."""
         with self._database.transaction() as connection:
-            known = connection.execute(_LOCK_MODELS, {"name": name})
-            if version not in {found.version for found in known}:
+            connection.execute(_LOCK_NAME, {"name": name})
+            if version not in _digests(connection, name):
                 return False
             connection.execute(_DEACTIVATE, {"name": name, "version": version})
             connection.execute(_ACTIVATE, {"name": name, "version": version})
@@ -127,3 +130,7 @@ class Registry:
     def _find_pipelines(self, name: str | None) -> Sequence[PipelineRow]:
         with self._database.transaction() as connection:
             return [PipelineRow(**row._mapping) for row in connection.execute(_PIPELINES, {"name": name})]
+
+
+def _digests(connection: Connection, name: str) -> dict[str, str]:
+    return {row.version: row.digest for row in connection.execute(_DIGESTS, {"name": name})}
