@@ -134,6 +134,7 @@ class Doorbell:
         """Start from nothing; also in a forked child, where the parent's thread does not exist."""
         self._changed = threading.Condition()
         self._wanted: dict[str, int] = {}
+        self._in_hand = False
         self._thread: threading.Thread | None = None
         self._closing = False
         #: messages sent, and rings given up because Redis did not answer
@@ -152,6 +153,13 @@ class Doorbell:
                 self._thread.start()
             self._changed.notify_all()
 
+    def heard(self, timeout_seconds: float) -> bool:
+        """Wait, not long, until Redis has taken every ring so far; False when it has not, or did not answer lately."""
+        with self._changed:
+            failed = self.failed
+            self._changed.wait_for(lambda: self.failed > failed or not (self._wanted or self._in_hand), timeout_seconds)
+            return self.failed == failed and not (self._wanted or self._in_hand)
+
     def close(self, timeout_seconds: float = 2.0) -> None:
         """Try to send what is flagged, then stop the thread."""
         with self._changed:
@@ -166,8 +174,9 @@ class Doorbell:
             while (wanted := self._next()) is not None:
                 try:
                     self._send(bell, wanted)
+                    self._done()
                 except Exception as error:  # noqa: BLE001 - whatever it is, no ring may end this thread
-                    self.failed += sum(wanted.values())
+                    self._done(failed=sum(wanted.values()))
                     log.warning("doorbell.failed", extra={"error": repr(error), "queues": sorted(wanted)})
                     self._pause()
 
@@ -176,7 +185,14 @@ class Doorbell:
         with self._changed:
             self._changed.wait_for(lambda: self._wanted or self._closing)
             wanted, self._wanted = self._wanted, {}
+            self._in_hand = bool(wanted)
             return wanted or None
+
+    def _done(self, failed: int = 0) -> None:
+        with self._changed:
+            self._in_hand = False
+            self.failed += failed
+            self._changed.notify_all()
 
     def _send(self, bell: Bell, wanted: Mapping[str, int]) -> None:
         for queue, count in wanted.items():

@@ -20,6 +20,8 @@ from workers.station import Station
 
 log = get_logger(__name__)
 
+#: how long the end of a shift waits to learn whether its bell was heard
+HEARD_SECONDS = 0.1
 #: jobs named in one answer, so that an operator finds them in Flower
 MAX_REPORTED = 1000
 
@@ -36,6 +38,7 @@ class Runner:
     def work(self, lane: str | None = None, size_class: str | None = None) -> dict[str, str]:
         """Claim and run until nothing is left or the shift is over; then ring once more, in the lane we came from.
 
+        While Redis does not take the ring, the shift goes on.
         Returns job id -> what became of its segment, at most 1,000 of them. Never raises for what jobs or the
         infrastructure do.
         """
@@ -48,11 +51,18 @@ class Runner:
             for job_id, word in self._carry_out(claim).items():
                 if len(report) < MAX_REPORTED or job_id in report:
                     report[job_id] = word
-            if self._clock() >= until:
-                break
-        if lane is not None and size_class is not None and (report or self._station.flags.stopping):
-            self._station.doorbell.ring(lane, size_class)
+            if self._clock() >= until and self._hand_on(lane, size_class):
+                return report
+        if self._station.flags.stopping:
+            self._hand_on(lane, size_class)
         return report
+
+    def _hand_on(self, lane: str | None, size_class: str | None) -> bool:
+        """Ring for what is left; False when Redis does not take it, and so nobody else will come for it."""
+        if lane is None or size_class is None:
+            return True
+        self._station.doorbell.ring(lane, size_class)
+        return self._station.doorbell.heard(HEARD_SECONDS)
 
     def _may_claim(self) -> bool:
         station = self._station

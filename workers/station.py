@@ -43,6 +43,9 @@ class Ringer(Protocol):
     def ring(self, lane: str, size_class: str, count: int = 1) -> None:
         """Say that there is work."""
 
+    def heard(self, timeout_seconds: float) -> bool:
+        """Whether Redis has taken every ring so far."""
+
 
 class Teller(Protocol):
     """``Hints``, as a runner uses it."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from deploy.local.redis import EmbeddedRedis
 from tests.integration.queue_bed import local_settings, wait_until
 from tests.services import REPOSITORY
 
@@ -69,6 +70,16 @@ class Program:
         """SIGKILL to the main process; its children die with it."""
         self.popen.kill()
         self.popen.wait(10)
+
+
+@contextmanager
+def frozen(server: EmbeddedRedis) -> Iterator[None]:
+    """Redis that accepts connections and answers nothing."""
+    os.kill(server.child.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.child.pid, signal.SIGCONT)
 
 
 @contextmanager

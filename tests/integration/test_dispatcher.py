@@ -40,6 +40,9 @@ class Rung:
     def ring(self, lane: str, size_class: str, count: int = 1) -> None:
         self.rings.append((lane, size_class))
 
+    def heard(self, timeout_seconds: float) -> bool:
+        return True
+
 
 @pytest.fixture
 def bed(database: Database, tmp_path: Path) -> Bed:

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from deploy.local.redis import EmbeddedRedis
+from tests.integration.processes import frozen
 from tests.integration.queue_bed import wait_until
 from workers.doorbell import Bell, Doorbell, queue_name
 
 QUEUE = queue_name("cpu", "short")
-
-
-@contextmanager
-def frozen(server: EmbeddedRedis) -> Iterator[None]:
-    """Redis that accepts connections and answers nothing."""
-    os.kill(server.child.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.child.pid, signal.SIGCONT)
 
 
 @pytest.fixture

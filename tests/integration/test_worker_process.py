@@ -12,10 +12,14 @@ from typing import Any
 
 import psutil
 import pytest
+import redis
+from celery import Celery
 
+from deploy.local.redis import EmbeddedRedis
+from storage.database import Database
 from storage.fleet import Fleet
 from storage.job import JobState
-from tests.integration.processes import Program, running
+from tests.integration.processes import Program, frozen, running
 from tests.integration.queue_bed import Bed, done_twice, make_clip, make_still, open_objects, wait_until
 from workers.doorbell import Bell
 
@@ -26,11 +30,13 @@ HANGS = "tests.fakes.slow_pipelines:HangsWhenBright"
 class Stand:
     """Starts programs on one database, one Redis and one store."""
 
-    def __init__(self, bed: Bed, folder: Path, stack: ExitStack, **settings: Any) -> None:
+    def __init__(self, bed: Bed, folder: Path, stack: ExitStack, redis_server: EmbeddedRedis, **settings: Any) -> None:
         self.bed = bed
+        self.redis_server = redis_server
+        self.redis_url = redis_server.url()
         self.folder = folder
         self._stack = stack
-        self._settings = settings
+        self._settings = {"redis_url": self.redis_url, **settings}
 
     def worker(self, **settings: Any) -> Program:
         """A worker that is ready: all children registered."""
@@ -49,15 +55,17 @@ class Stand:
 
     def ring(self, size_class: str = "short", count: int = 1) -> None:
         """Ring as web does, but now."""
-        with Bell(str(self._settings["redis_url"])) as bell:
+        with Bell(self.redis_url) as bell:
             bell.send(f"cpu-{size_class}", count)
 
 
 @pytest.fixture
-def stand(database: Any, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stand]:
+def stand(
+    database: Database, database_url: str, redis_server: EmbeddedRedis, redis_url: str, tmp_path: Path
+) -> Iterator[Stand]:
     with ExitStack() as stack:
         bed = Bed(database, open_objects(tmp_path / "objects"))
-        yield Stand(bed, tmp_path, stack, database_url=database_url, redis_url=redis_url)
+        yield Stand(bed, tmp_path, stack, redis_server, database_url=database_url)
 
 
 def test_a_bell_leads_to_a_result_and_a_stop_leaves_nothing_behind(stand: Stand) -> None:
@@ -96,7 +104,7 @@ def test_a_killed_child_costs_the_segment_in_hand_and_no_other(stand: Stand) -> 
     os.kill(child, signal.SIGKILL)
     killed = time.monotonic()
     (lost,) = wait_until(lambda: stand.bed.events(job_id, "lost"), bool, seconds=5)
-    assert time.monotonic() - killed < 2
+    assert time.monotonic() - killed < 5
     job = stand.bed.wait_for(job_id, seconds=40)
     assert job.state == JobState.SUCCEEDED
     again = [event for event in stand.bed.events(job_id, "claimed") if event["segment_id"] == lost["segment_id"]]
@@ -146,14 +154,55 @@ def test_a_hang_is_ended_and_only_its_job_is_dead(stand: Stand) -> None:
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 0)
 
 
-def test_flushed_doorbells_are_rung_again(stand: Stand, redis_server: Any) -> None:
+def test_flushed_doorbells_are_rung_again(stand: Stand) -> None:
     job_ids = [stand.bed.submit(make_still(level)) for level in range(100)]
     stand.ring(count=3)
-    import redis
-
-    with redis.Redis.from_url(redis_server.url()) as client:
+    with redis.Redis.from_url(stand.redis_url) as client:
         client.flushall()
     stand.worker()
     stand.dispatcher()
     for one in job_ids:
         assert stand.bed.wait_for(one, seconds=60).state == JobState.SUCCEEDED
+
+
+def test_a_drained_worker_leaves_bells_and_work_to_others(stand: Stand) -> None:
+    worker = stand.worker()
+    (row,) = Fleet(stand.bed.database).list()
+    assert Fleet(stand.bed.database).drain(row.id)
+    worker.wait_for_event("worker.drained", seconds=15)
+    job_id = stand.bed.submit(make_still())
+    wait_until(lambda: rung(stand), lambda waiting: waiting > 0, seconds=10)
+    assert stand.bed.jobs.get(job_id).state == JobState.QUEUED
+    stand.worker()
+    assert stand.bed.wait_for(job_id, seconds=20).state == JobState.SUCCEEDED
+
+
+def rung(stand: Stand) -> int:
+    """Ring, and say how many bells nobody heard."""
+    stand.ring()
+    with Bell(stand.redis_url) as bell:
+        return bell.length("cpu-short")
+
+
+def test_a_deaf_worker_starts_itself_again(stand: Stand) -> None:
+    worker = stand.worker(idle_restart_seconds=1)
+    app = Celery(broker=stand.redis_url, set_as_current=False)
+    app.control.cancel_consumer("cpu-short")
+    wait_until(lambda: rung(stand), lambda waiting: waiting > 0, seconds=10)
+    job_id = stand.bed.submit(make_still())
+    assert stand.bed.wait_for(job_id, seconds=40).state == JobState.SUCCEEDED
+    assert worker.events("worker.is_deaf")
+    assert len(worker.events("worker.ready")) == 2
+    assert worker.popen.poll() is None
+    app.close()
+
+
+def test_work_goes_on_without_a_pause_while_redis_is_frozen(stand: Stand) -> None:
+    worker = stand.worker(pipelines=SLOW, segment_seconds=0.02, shift_seconds=0.1)
+    job_id = stand.bed.submit(make_clip(stand.folder / "clip.mp4", seconds=8.0), pipeline=SLOW, size_class="long")
+    stand.ring("long")
+    stand.bed.wait_for(job_id, lambda job: job.state == JobState.RUNNING, seconds=20)
+    with frozen(stand.redis_server):
+        assert stand.bed.wait_for(job_id, seconds=60).state == JobState.SUCCEEDED
+    assert not done_twice(stand.bed.events(job_id))
+    assert worker.popen.poll() is None
