@@ -94,6 +94,8 @@ def _cell(value: Any) -> Any:
         return json.dumps(value)
     if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
         return "'" + value  # a spreadsheet would run it as a formula
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return "" if value is None else value
 
 

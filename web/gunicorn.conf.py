@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 # Before prometheus_client is imported anywhere: it decides at import whether counters are shared by processes.
+# A folder below the given one: what other services on this machine count is not for us to wipe or to tell.
 _given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-_metrics = Path(_given or tempfile.mkdtemp(prefix="fq-web-metrics-"))
+_metrics = Path(_given or tempfile.mkdtemp(prefix="fq-metrics-")) / "web"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
 
 from web.settings import WebSettings  # noqa: E402
@@ -58,4 +59,4 @@ def worker_exit(server: Any, worker: Any) -> None:
 def on_exit(server: Any) -> None:
     """Remove a folder that was made here."""
     if _given is None:
-        shutil.rmtree(_metrics, ignore_errors=True)
+        shutil.rmtree(_metrics.parent, ignore_errors=True)

@@ -87,10 +87,10 @@ class StreamedForm:
             event = self._next()
             if isinstance(event, Epilogue):
                 return None
-            if isinstance(event, File):
-                return self._open_file(event)
-            if isinstance(event, Field):
+            if isinstance(event, Field) or (isinstance(event, File) and _is_json(event)):
                 self._read_field(event.name)
+            elif isinstance(event, File):
+                return self._open_file(event)
 
     def finish(self) -> None:
         """Read what follows the file. Raises: as ``next_file``, and when there is a second file."""
@@ -182,6 +182,12 @@ class StreamedForm:
         except Exception as error:
             # gunicorn and werkzeug each have their own ways to say that the client is gone
             raise Problem("body.truncated", "the client stopped sending") from error
+
+
+def _is_json(part: File) -> bool:
+    """Browsers give a JSON text a file name when a page sends it as a Blob; it is a field all the same."""
+    content_type = part.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return part.name != FILE_FIELD and content_type == "application/json"
 
 
 def _fault(path: str, message: str) -> Problem:

@@ -29,13 +29,20 @@ class Order(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pipeline: str = Field(min_length=1, max_length=100, description="Name of a pipeline; see GET /v1/pipelines.")
+    pipeline: str = Field(
+        min_length=1, max_length=100, description="Name of a pipeline; see GET /v1/pipelines.", examples=["motion"]
+    )
     params: dict[str, Any] = Field(
-        default_factory=dict, description="Parameters of the pipeline; missing ones take their defaults."
+        default_factory=dict,
+        description="Parameters of the pipeline; missing ones take their defaults.",
+        examples=[{"sampler": {"stride": 5}}],
     )
     priority: Priority = Field(Priority.NORMAL, description="Share of the machine; urgent needs scope operate.")
     metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], Scalar] = Field(
-        default_factory=dict, max_length=50, description="Your own labels; GET /v1/jobs?metadata.<name>= finds by them."
+        default_factory=dict,
+        max_length=50,
+        description="Your own labels; GET /v1/jobs?metadata.<name>= finds by them.",
+        examples=[{"camera": "7"}],
     )
     run_after: AwareDatetime | None = Field(None, description="Not before this instant, at most 30 days ahead.")
     expires_in_seconds: int | None = Field(
@@ -115,8 +122,11 @@ class ReplayOrder(BaseModel):
 
 
 def order_from_form(fields: Mapping[str, str]) -> Order:
-    """Read an order from the text fields of a form. Raises: Problem with code request.invalid, every fault listed."""
-    values: dict[str, Any] = dict(fields)
+    """Read an order from the text fields of a form; an empty one is as good as none.
+
+    Raises: Problem with code request.invalid, every fault listed.
+    """
+    values: dict[str, Any] = {name: value for name, value in fields.items() if value}
     faults: list[dict[str, str]] = []
     for name in _JSON_FIELDS:
         if name in values:

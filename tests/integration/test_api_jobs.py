@@ -84,7 +84,7 @@ def test_fields_may_follow_the_file(api: Api) -> None:
         ({"body": b"#EXTM3U\n#EXTINF:1\nfile:///etc/passwd"}, 415, "media.unsupported"),
         ({"body": b"PK\x03\x04rest of a zip"}, 415, "media.unsupported"),
         ({"body": b"time,x,y,z\n1,2,3,4\n"}, 415, "media.unsupported"),
-        ({"pipeline": "steps", "params": ""}, 422, "request.invalid"),
+        ({"pipeline": ""}, 422, "request.invalid"),
         ({"pipeline": "steps"}, 415, "media.unsupported"),
         ({"headers": {"Idempotency-Key": "two words"}}, 400, "idempotency.invalid"),
     ],

@@ -112,6 +112,14 @@ def test_a_form_without_a_file_has_its_fields() -> None:
     assert form.fields == {"a": "ä"}
 
 
+def test_a_json_field_may_come_as_a_blob_with_a_file_name() -> None:
+    head = b'--edge\r\nContent-Disposition: form-data; name="params"; filename="blob"\r\n'
+    form = form_of(head + b'Content-Type: application/json; charset=utf-8\r\n\r\n{"a": 1}\r\n' + file(b"1") + END)
+    found = form.next_file()
+    assert found is not None
+    assert (found.read(9), form.fields) == (b"1", {"params": '{"a": 1}'})
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
