@@ -81,7 +81,9 @@ def open_video(
             "fd:", format=found.formats[0] if len(found.formats) == 1 else None,
             container_options=_options(descriptor, found, limits), options={"max_pixels": str(limits.max_pixels)},
         )  # fmt: skip
-    except MemoryError:
+    except MemoryError as error:
+        if "max_streams" in log.text():  # libav calls this no memory
+            raise _too_many_streams(limits) from error
         raise
     except (av.error.FFmpegError, ValueError, EOFError) as error:
         raise _unreadable(log, limits) from error

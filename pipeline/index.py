@@ -62,7 +62,7 @@ def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) ->
             if not packet.size:
                 continue
             if len(scan) >= limits.max_frames:
-                raise _too_many(limits)
+                raise too_many(limits)
             if packet.is_keyframe and first_key is None:
                 first_key = _NONE if packet.pts is None else packet.pts
             _append(scan, packet, first_key, codec, nal_bytes)
@@ -106,7 +106,8 @@ def too_long(limits: MediaLimits) -> MediaError:
     )  # fmt: skip
 
 
-def _too_many(limits: MediaLimits) -> MediaError:
+def too_many(limits: MediaLimits) -> MediaError:
+    """Return the error for a video of more frames than allowed."""
     return MediaError(
         f"The video has more than {limits.max_frames:,} frames.", code="media.too_long",
         advice="Cut it into shorter parts.",

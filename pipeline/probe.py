@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from pipeline.container import OpenVideo, open_video
 from pipeline.errors import MediaError
-from pipeline.index import too_long
+from pipeline.index import too_long, too_many
 from pipeline.libav_log import LibavLog
 from pipeline.media import MediaInfo, MediaLimits
 from pipeline.picture import Turn, turn_of
@@ -50,7 +50,7 @@ def _describe(video: OpenVideo, size: int, limits: MediaLimits, warnings: tuple[
     if seconds is not None and seconds > limits.max_duration_seconds:
         raise too_long(limits)
     if stream.frames > limits.max_frames:
-        raise MediaError(f"The video has more than {limits.max_frames:,} frames.", code="media.too_long")
+        raise too_many(limits)
     context = stream.codec_context
     turn = _first_turn(video)
     width, height = (context.height, context.width) if turn.swap else (context.width, context.height)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings as python_warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pi_heif import register_heif_opener  # type: ignore[import-untyped]  # ships no types
 from PIL import Image, ImageFile
 
-from pipeline.animation import parts, too_many_pixels
+from pipeline.animation import Part, parts, too_many_pixels
 from pipeline.cage_wire import Tick, no_tick
 from pipeline.container import check_size
 from pipeline.errors import MediaError
@@ -50,15 +50,23 @@ class OpenImage:
     milliseconds: tuple[int, ...]
 
     @property
+    def turn(self) -> int:
+        """The orientation that is left to apply: Pillow turns TIFF itself while loading."""
+        return 1 if self.format == "TIFF" else self.orientation
+
+    @property
     def size(self) -> tuple[int, int]:
         """Upright width and height."""
         width, height = self.image.size
-        return (height, width) if self.orientation >= 5 else (width, height)
+        return (height, width) if self.turn >= 5 else (width, height)
 
 
 @contextmanager
 def open_image(descriptor: int, found: Sniffed, limits: MediaLimits) -> Iterator[OpenImage]:
     """Open an image and read its header only. Raises: MediaError (media.undecodable, media.too_large)."""
+    announced = parts(descriptor, found.formats[0], limits)
+    for part in announced:
+        check_size(part.right, part.bottom, limits)  # opening a GIF already makes room for what its first part covers
     os.lseek(descriptor, 0, os.SEEK_SET)
     with python_warnings.catch_warnings(), os.fdopen(os.dup(descriptor), "rb") as file:
         python_warnings.simplefilter("ignore")
@@ -66,7 +74,7 @@ def open_image(descriptor: int, found: Sniffed, limits: MediaLimits) -> Iterator
             image = Image.open(file, formats=_formats(found))
         check_size(*image.size, limits)
         opened = OpenImage(image, image.format or found.formats[0], _orientation(image), ())
-        shown = _shown(descriptor, opened, limits)
+        shown = _shown(opened, announced, limits)
         yield OpenImage(image, opened.format, opened.orientation, shown)
 
 
@@ -133,12 +141,12 @@ def _picture(opened: OpenImage, place: int, width: int | None, limits: MediaLimi
         if len(opened.milliseconds) > 1:
             image.seek(place + getattr(image, "default_image", False))  # a PNG's stand-in for old viewers is no frame
         elif opened.format in ("JPEG", "MPO"):
-            image.draft(None, size if opened.orientation < 5 else size[::-1])  # decodes at 1/2, 1/4 or 1/8 where enough
+            image.draft(None, size if opened.turn < 5 else size[::-1])  # decodes at 1/2, 1/4 or 1/8 where enough
         check_size(*image.size, limits)
         image.load()
         picture = _rgb(image)
-        if opened.orientation > 1:
-            picture = _turned(picture, opened.orientation)
+        if opened.turn > 1:
+            picture = _turned(picture, opened.turn)
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.BOX if width else Image.Resampling.BILINEAR)
         return np.asarray(picture), size[0] / upright[0]
@@ -189,17 +197,14 @@ def _orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _shown(descriptor: int, opened: OpenImage, limits: MediaLimits) -> tuple[int, ...]:
+def _shown(opened: OpenImage, announced: Sequence[Part], limits: MediaLimits) -> tuple[int, ...]:
     """Return how long each picture of an animation is shown; empty for a still. Judges its size as a whole."""
     width, height = opened.image.size
-    found = parts(descriptor, opened.format, limits)
-    for part in found:
-        check_size(max(width, part.right), max(height, part.bottom), limits)
-    if len(found) > 1 and len(found) * width * height > limits.max_animation_pixels:
+    if len(announced) > 1 and len(announced) * width * height > limits.max_animation_pixels:
         raise too_many_pixels(limits)
     if opened.format == "AVIF":
         return _avif_times(opened.image, limits)
-    return tuple(part.milliseconds for part in found) if len(found) > 1 else ()
+    return tuple(part.milliseconds for part in announced) if len(announced) > 1 else ()
 
 
 def _avif_times(image: Image.Image, limits: MediaLimits) -> tuple[int, ...]:

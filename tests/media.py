@@ -86,19 +86,24 @@ class Clip:
         return frame
 
 
-def remux(source: Path, target: Path, keep: Callable[[int, av.Packet], bool], shift: int = 0) -> Path:
-    """Copy the packets that ``keep`` accepts (given their number and themselves) without encoding again.
+def remux(
+    source: Path, target: Path, *, keep: Callable[[int], bool] = lambda number: True,
+    change: Callable[[int, av.Packet], av.Packet] = lambda number, packet: packet, shift: int = 0,
+) -> Path:  # fmt: skip
+    """Copy packets without encoding again.
 
-    shift: added to every timestamp, in the stream's units.
+    keep: whether the packet of that number (in decoding order) stays. change: what is written for it. shift: added to
+    every timestamp, in the stream's units.
     """
     with av.open(str(source)) as reading, av.open(str(target), "w") as writing:
         stream = reading.streams.video[0]
         copy = writing.add_stream_from_template(stream)
         for number, packet in enumerate(packet for packet in reading.demux(stream) if packet.size):
-            if keep(number, packet):
-                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                packet.stream = copy
-                writing.mux(packet)
+            if keep(number):
+                written = change(number, packet)
+                written.pts, written.dts = packet.pts + shift, packet.dts + shift
+                written.stream = copy
+                writing.mux(written)
     return target
 
 

@@ -79,9 +79,7 @@ def test_sampling_at_the_rate_of_a_rounding_container_keeps_every_frame() -> Non
     assert len(choose(index, {"policy": "fps", "fps": 30})) == 600
 
 
-@pytest.mark.parametrize(
-    ("fps", "expected"), [(25, 100), (5, 20), (1, 4), (0.5, 2), (100, 100)], ids=str
-)
+@pytest.mark.parametrize(("fps", "expected"), [(25, 100), (5, 20), (1, 4), (0.5, 2), (100, 100)], ids=str)
 def test_fps_keeps_so_many_a_second_and_never_more_than_there_are(fps: float, expected: int) -> None:
     assert len(choose(regular(100, Fraction(1, 25)), {"policy": "fps", "fps": fps})) == expected
 
