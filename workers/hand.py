@@ -84,6 +84,7 @@ class Hand:
         """A plan segment is done: its infer segments are in the queue."""
         del self.open[segment.id]
         self._note(segment, f"planned:{count}")
+        self.station.hints.tell(segment.job_id)
 
     def collect(self, outcome: Outcome) -> None:
         """Take an outcome of an open segment; it is written soon, with others."""

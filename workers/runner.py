@@ -96,6 +96,7 @@ class Runner:
         ):
             for segment in claim.segments:
                 log.info("segment.claimed", job_id=segment.job_id, segment=segment.index, kind=segment.kind.value)
+                self._station.hints.tell(segment.job_id)
             try:
                 self._run(hand)
             except ClaimLost:

@@ -26,8 +26,8 @@ from workers.retry import concerns_everyone, decide
 
 #: rows read between two signs of life of a merge
 MERGE_STRIDE = 2000
-#: slowest fetch that is waited for, on top of the stall allowance
-FETCH_BYTES_PER_SECOND = 256 * 1024
+#: slowest reading of a whole input that is waited for, on top of the stall allowance
+READ_BYTES_PER_SECOND = 256 * 1024
 
 
 def run_plans(hand: Hand, segments: Sequence[ClaimedSegment]) -> list[ClaimedSegment]:
@@ -103,9 +103,10 @@ def media_info(stored: Mapping[str, Any] | None) -> MediaInfo:
 def _plan(hand: Hand, segment: ClaimedSegment) -> ClaimedSegment | None:
     station = hand.station
     pipeline = station.pipelines[segment.pipeline]
-    hand.checkpoint(_fetch_allowance(hand, segment))
+    hand.checkpoint(_read_allowance(hand, segment))
     with station.scratch.input(segment.input) as (path, _):
-        hand.checkpoint()
+        # the plan reads every packet of a video once
+        hand.checkpoint(_read_allowance(hand, segment))
         plan = plan_input(
             pipeline,
             path,
@@ -134,7 +135,7 @@ def _fetch_all(
 ) -> tuple[list[Work], dict[str, StoredObject]]:
     works, stored = [], {}
     for segment in segments:
-        hand.checkpoint(_fetch_allowance(hand, segment))
+        hand.checkpoint(_read_allowance(hand, segment))
         try:
             path, stored[segment.id] = inputs.enter_context(hand.station.scratch.input(segment.input))
         except (PipelineError, ObjectNotFound) as error:
@@ -214,9 +215,9 @@ def _part_rows(hand: Hand, rows: Rows | None) -> Iterator[Row]:
             yield from read_rows(body)
 
 
-def _fetch_allowance(hand: Hand, segment: ClaimedSegment) -> float:
+def _read_allowance(hand: Hand, segment: ClaimedSegment) -> float:
     size = segment.input.size_bytes or 0
-    return hand.station.limits.stall_seconds + size / FETCH_BYTES_PER_SECOND
+    return hand.station.limits.stall_seconds + size / READ_BYTES_PER_SECOND
 
 
 def _own_or_raise(hand: Hand, segment: ClaimedSegment, error: Exception) -> None:
