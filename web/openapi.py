@@ -118,6 +118,8 @@ def _complete(operation: dict[str, Any], call: tuple[str, str], scope: str) -> N
         problems |= _BY_SHAPE["query"]
     for status, codes in problems.items():
         operation["responses"][status] = _problem(codes)
+    for parameter in operation.get("parameters", []):
+        parameter["schema"] = _in_a_form(parameter["schema"])
     for name, text in _HEADERS.get(call, ()):
         header = {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
         operation.setdefault("parameters", []).append(header)
@@ -138,9 +140,8 @@ def _submission(schemas: dict[str, Any]) -> dict[str, Any]:
     schemas["JobOrder"] = body
     form = copy.deepcopy(Order.model_json_schema(ref_template="#/components/schemas/{model}"))
     form.pop("$defs", None)
-    form["properties"] = {"file": {"type": "string", "contentMediaType": "application/octet-stream"}} | form[
-        "properties"
-    ]
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form["properties"] = {"file": file} | {name: _in_a_form(part) for name, part in form["properties"].items()}
     form["required"] = ["file", "pipeline"]
     schemas["JobForm"] = form | {"title": "JobForm"}
     encoding = {name: {"contentType": "application/json"} for name in ("params", "metadata")}
@@ -152,6 +153,13 @@ def _submission(schemas: dict[str, Any]) -> dict[str, Any]:
             "application/json": {"schema": {"$ref": "#/components/schemas/JobOrder"}},
         },
     }
+
+
+def _in_a_form(part: dict[str, Any]) -> dict[str, Any]:
+    """A property whose absence is no part: forms and query strings have no null."""
+    choices = [choice for choice in part.get("anyOf", []) if choice != {"type": "null"}]
+    rest = {name: value for name, value in part.items() if name != "anyOf" and (name, value) != ("default", None)}
+    return rest | choices[0] if len(choices) == 1 else part
 
 
 def _plain_names(spec: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from storage.access import make_secret
 from storage.errors import ObjectStoreUnavailable
 from tests.integration.api_bed import Api, served_app, settings_for
 from tests.integration.queue_bed import wait_until
@@ -97,8 +101,6 @@ def test_ready_names_the_broken_parts_and_no_secret(lonely: Any) -> None:
 
 
 def test_without_the_database_a_submission_is_503_with_retry_after(lonely: Any) -> None:
-    from storage.access import make_secret
-
     headers = {"Authorization": f"Bearer {make_secret()}"}
     response = lonely.post("/v1/jobs", data={"pipeline": "motion"}, headers=headers)
     assert (response.status_code, response.get_json()["code"]) == (503, "database.unavailable")
@@ -107,8 +109,6 @@ def test_without_the_database_a_submission_is_503_with_retry_after(lonely: Any) 
 
 
 def test_without_redis_a_submission_is_202_in_no_time(database_url: str, tmp_path: Path) -> None:
-    import time
-
     settings = settings_for(database_url, "redis://127.0.0.1:9/0", tmp_path / "objects")
     with served_app(settings) as api:
         started_at = time.monotonic()
@@ -135,6 +135,27 @@ def test_without_the_object_store_a_submission_is_503_and_ready_names_it(api: Ap
     assert "10.0.0.1" not in response.get_data(as_text=True)
     assert api.client.get("/ready").get_json()["parts"]["store"] == "down: does not answer"
     assert api.get("/v1/jobs").get_json()["jobs"] == []
+
+
+@pytest.fixture(params=["refuses", "freezes"])
+def s3_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An S3 endpoint that is not there, or takes connections and says nothing."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if request.param == "freezes":
+            listener.listen(16)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_without_s3_a_submission_is_503_within_three_seconds(
+    database_url: str, redis_url: str, s3_url: str, tmp_path: Path
+) -> None:
+    s3 = {"store": "s3://bucket", "s3_endpoint_url": s3_url, "s3_access_key": "a", "s3_secret_key": "b" * 20}
+    with served_app(settings_for(database_url, redis_url, tmp_path, **s3)) as api:
+        started_at = time.monotonic()
+        response = api.submit()
+        assert (response.status_code, response.get_json()["code"]) == (503, "storage.unavailable")
+        assert time.monotonic() - started_at < 3.0
 
 
 def test_a_fault_of_ours_is_500_without_its_reason(api: Api) -> None:
@@ -230,8 +251,6 @@ def test_the_pages_use_only_files_of_this_server_and_nothing_inline(api: Api) ->
 
 
 def test_the_doorbell_has_rung_for_a_submitted_job(api: Api, redis_url: str) -> None:
-    import redis
-
     api.submitted()
     with redis.Redis.from_url(redis_url) as client:
         wait_until(lambda: client.llen("cpu-short"), lambda length: length == 1, seconds=5)
