@@ -83,9 +83,7 @@ def submit(
     with connect() as client, bars(wanted=not quiet) as shown:
         run = Batch(client, shown, concurrency=concurrency, print_job=_printer(as_json=as_json))
         try:
-            run.submit(
-                items, lambda source, tell: client.submit(source, pipeline, on_progress=tell, **order), waits=waits
-            )
+            run.submit(items, partial(client.submit, pipeline=pipeline, **order), waits=waits)
             if waits:
                 run.wait(wait_timeout)
         except KeyboardInterrupt:
