@@ -10,6 +10,8 @@ from typing import IO, Any
 
 #: added to what is left of the runtime, so that the checkpoint's own exception comes first
 GRACE_SECONDS = 4.0
+#: signs of life closer together than this set the timer once: setting it starts a thread, which takes a millisecond
+FINE_SECONDS = 0.25
 
 
 class Watchdog:
@@ -34,6 +36,8 @@ class Watchdog:
         self._ends: float | None = None
         self._paused = False
         self._allowance = 0.0
+        #: (when, how long) the timer was last set; None while it is off
+        self._armed: tuple[float, float] | None = None
 
     @contextmanager
     def over(self, max_runtime_seconds: float) -> Iterator[None]:
@@ -43,23 +47,31 @@ class Watchdog:
             yield
         finally:
             self._ends = None
-            self._disarm()
+            self._off()
 
     def feed(self, allowance_seconds: float) -> None:
         """Something moved: from now the next sign of life has this long."""
         self._allowance = allowance_seconds
         if self._ends is None or self._paused:
             return
-        left = max(0.1, self._ends - self._clock())
-        self._arm(min(allowance_seconds, left), exit=True, file=self._file)
+        now = self._clock()
+        seconds = min(allowance_seconds, max(0.1, self._ends - now))
+        if self._armed is not None and self._armed[1] == seconds and now - self._armed[0] < FINE_SECONDS:
+            return
+        self._arm(seconds, exit=True, file=self._file)
+        self._armed = (now, seconds)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Do not watch the block: it waits for PostgreSQL, with a deadline of its own."""
         self._paused = True
-        self._disarm()
+        self._off()
         try:
             yield
         finally:
             self._paused = False
             self.feed(self._allowance)
+
+    def _off(self) -> None:
+        self._disarm()
+        self._armed = None

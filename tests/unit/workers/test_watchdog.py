@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.services import REPOSITORY
-from workers.watchdog import GRACE_SECONDS, Watchdog
+from workers.watchdog import FINE_SECONDS, GRACE_SECONDS, Watchdog
 
 
 class Timer:
@@ -45,6 +45,20 @@ def test_each_sign_of_life_gives_its_allowance(watchdog: Watchdog, timer: Timer)
         watchdog.feed(900.0)
         assert timer.armed == 900.0
     assert timer.armed is None
+
+
+def test_signs_of_life_close_together_set_the_timer_once(watchdog: Watchdog, timer: Timer) -> None:
+    with watchdog.over(1000.0):
+        watchdog.feed(30.0)
+        timer.armed = None
+        timer.now += FINE_SECONDS / 2
+        watchdog.feed(30.0)
+        assert timer.armed is None
+        watchdog.feed(20.0)
+        assert timer.armed == 20.0
+        timer.now += FINE_SECONDS
+        watchdog.feed(20.0)
+        assert timer.armed == 20.0
 
 
 def test_no_allowance_reaches_past_the_runtime(watchdog: Watchdog, timer: Timer) -> None:
