@@ -91,7 +91,7 @@ _REQUEUE = text("""
             SELECT CASE WHEN bool_or(s.state = 'ready') THEN NULL ELSE min(s.run_after) END
             FROM segments s WHERE s.job_id = j.id AND s.run = j.run AND s.state IN ('ready', 'waiting'))
         WHERE j.id = ANY(CAST(:ids AS uuid[])) AND j.state = 'running'
-            AND NOT EXISTS (SELECT FROM segments s WHERE s.job_id = j.id AND s.state = 'claimed')
+            AND NOT EXISTS (SELECT FROM segments s WHERE s.job_id = j.id AND s.state = ANY(CAST(:busy AS text[])))
         RETURNING j.id, j.run
     )
     INSERT INTO job_events (job_id, run, kind) SELECT id, run, 'queued' FROM idle
@@ -114,6 +114,11 @@ def end_jobs(connection: Connection, ends: Sequence[JobEnd]) -> frozenset[str]:
     return frozenset(connection.execute(_END, {"ends": dump(given)}).scalars())
 
 
-def requeue_idle(connection: Connection, job_ids: Iterable[str]) -> None:
-    """Put running jobs that the caller has locked back to ``queued`` where no segment is claimed any more."""
-    connection.execute(_REQUEUE, {"ids": sorted(set(job_ids))})
+def requeue_idle(connection: Connection, job_ids: Iterable[str], *, after_result: bool = False) -> None:
+    """Put running jobs that the caller has locked back to ``queued`` where no segment is claimed any more.
+
+    After a result only those whose every other segment waits for its time: where one is ready, a job that is served
+    by one worker would go to and fro between its segments.
+    """
+    busy = ["claimed", "ready"] if after_result else ["claimed"]
+    connection.execute(_REQUEUE, {"ids": sorted(set(job_ids)), "busy": busy})

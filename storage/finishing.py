@@ -171,9 +171,12 @@ def _write(connection: Connection, settlement: Settlement) -> None:
             connection.execute(INSERT_MERGE, {"id": new_id(), "last_id": tally.last_infer})
     ends = [tally.end for tally in settlement.tallies.values() if tally.end is not None]
     end_jobs(connection, ends)
-    came_back = {back.job_id for back in settlement.returns} - {end.job_id for end in ends}
+    going_on = settlement.tallies.keys() - {end.job_id for end in ends}
+    came_back = {back.job_id for back in settlement.returns} & going_on
     if came_back:
         requeue_idle(connection, came_back)
+    if going_on - came_back:
+        requeue_idle(connection, going_on - came_back, after_result=True)
 
 
 def _done_record(done: Done) -> dict[str, Any]:

@@ -380,6 +380,19 @@ def test_a_job_with_other_segments_in_hand_stays_running(queue: Queue) -> None:
     assert queue.job(job_id).state is JobState.RUNNING
 
 
+def test_a_job_of_which_only_waiting_segments_are_left_is_queued_until_then(queue: Queue) -> None:
+    job_id = split(queue, 3)
+    found, other = held(queue), held(queue, "berta")
+    queue.finish(found, outcomes(Retry, found, FAULT, 30.0, True))
+    queue.finish(other, outcomes(Done, other))
+    assert queue.job(job_id).state is JobState.RUNNING, "one segment is ready"
+    last = held(queue)
+    queue.finish(last, outcomes(Done, last))
+    job = queue.job(job_id)
+    assert job.state is JobState.QUEUED
+    assert job.run_after is not None
+
+
 def test_give_back_charges_nothing_and_clears_the_claim(queue: Queue) -> None:
     job_id, found = infer(queue)
     assert queue.finish(found, outcomes(GiveBack, found)) == {found.segments[0].id: True}

@@ -284,6 +284,8 @@ class MemoryClaims:
         elif job.segments_left == 0:
             merge_range = SegmentPlan(frames=0)
             self._add(MemorySegment(self._new_id(), job, SegmentKind.MERGE, segment.tag, range=merge_range))
+        else:
+            self._requeue(job, {SegmentState.CLAIMED, SegmentState.READY})
 
     def _retry(self, segment: MemorySegment, retry: Retry) -> None:
         if retry.charged and segment.attempts + 1 >= segment.job.max_attempts:
@@ -316,11 +318,14 @@ class MemoryClaims:
         segment.run_after = self.now + timedelta(seconds=delay_seconds) if delay_seconds > 0 else None
         if not keeps_claim:
             segment.claim_id = segment.worker_id = None
-        others = [row for row in self.rows.values() if row.job is segment.job]
-        if not any(row.state is SegmentState.CLAIMED for row in others):
-            segment.job.state = JobState.QUEUED
-            waits = [row.run_after for row in others if row.state in UNFINISHED]
-            segment.job.run_after = None if None in waits else min(when for when in waits if when)
+        self._requeue(segment.job, {SegmentState.CLAIMED})
+
+    def _requeue(self, job: MemoryJob, busy: set[SegmentState]) -> None:
+        open_ones = [row for row in self.rows.values() if row.job is job and row.state in UNFINISHED]
+        if open_ones and not any(row.state in busy for row in open_ones):
+            waits = [row.run_after for row in open_ones]
+            job.state = JobState.QUEUED
+            job.run_after = None if None in waits else min(when for when in waits if when)
 
     def _bury(self, segment: MemorySegment, fault: Fault, state: JobState) -> None:
         segment.errors = [*segment.errors, fault.as_json()][-5:]

@@ -114,6 +114,13 @@ def test_the_virtual_time_never_falls_and_old_flows_are_forgotten(queue: SqlQueu
     assert [row.v for row in queue.execute("SELECT v FROM lanes")] == [100.0]
 
 
+def test_new_work_of_a_flow_left_behind_starts_at_the_virtual_time(queue: SqlQueue) -> None:
+    queue.add_job()
+    queue.execute("INSERT INTO lanes (lane, v) VALUES ('cpu', 50)")
+    tags = [queue.segments(queue.add_job())[0].tag for _ in range(2)]
+    assert tags == [50.0, 50.25]
+
+
 def test_what_comes_back_does_not_stand_before_the_virtual_time(queue: SqlQueue) -> None:
     job_id = queue.add_job(tag=1.0)
     found = queue.claim("worker", limit=1, **WANTED)

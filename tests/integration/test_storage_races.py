@@ -10,10 +10,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from storage import claiming
+from storage.claiming import Wanted
 from storage.claims import ClaimLost
 from storage.database import Database
 from storage.errors import JobNotFound, StateConflict
+from storage.ids import new_id
 from storage.job import Claim, Done, Failed, Fault, GiveBack, JobState, Retry, SegmentPlan
 from storage.migrate import upgrade
 from tests.fakes.sql_queue import SqlQueue, new_job, rows_of
@@ -266,22 +270,36 @@ def test_erase_against_claim_leaves_no_row_behind(queue: SqlQueue) -> None:
         assert queue.execute("SELECT FROM job_events") == []
 
 
-def test_a_claim_does_not_wait_for_a_locked_job(queue: SqlQueue) -> None:
-    """The claim statement locks segments only; a cancel under way in another transaction holds it up for nobody."""
-    from sqlalchemy import text
+LOCKS = {
+    "job": "SELECT FROM jobs WHERE id = CAST(:id AS uuid) FOR UPDATE",
+    "segment": "SELECT FROM segments WHERE job_id = CAST(:id AS uuid) FOR UPDATE",
+}
 
-    from storage.claiming import Wanted
-    from storage.claiming import take as take_statement
-    from storage.ids import new_id
 
-    job_id = queue.add_job()
+@pytest.mark.parametrize("locked", ["job", "segment"])
+def test_a_claim_waits_for_nobody(queue: SqlQueue, locked: str) -> None:
+    """It locks segments only, and passes over those that another transaction has in hand."""
+    first, second = queue.add_many(2)
     with queue.database.transaction() as other:
-        other.execute(text("SELECT FROM jobs WHERE id = CAST(:id AS uuid) FOR UPDATE"), {"id": job_id})
+        other.execute(text(LOCKS[locked]), {"id": first})
         with queue.database.transaction() as connection:
             connection.execute(text("SET LOCAL lock_timeout = '1s'"))
-            wanted = Wanted((("cpu", "short"),), (("motion", 1),), 1)
-            found = take_statement(connection, new_id(), "worker-0", wanted)
+            found = claiming.take(
+                connection, new_id(), "worker-0", Wanted((("cpu", "short"),), (("motion", 1),), limit=1)
+            )
     assert found is not None
+    assert [segment.job_id for segment in found.segments] == [first if locked == "job" else second]
+
+
+def test_a_heartbeat_waits_for_nobody(queue: SqlQueue) -> None:
+    job_id = queue.add_job()
+    found = take(queue)
+    with queue.database.transaction() as other:
+        for lock in LOCKS.values():
+            other.execute(text(lock), {"id": job_id})
+        started = time.monotonic()
+        assert queue.heartbeat("worker-0", {found.segments[0].id: (1, 2)}).held == {found.id}
+    assert time.monotonic() - started < 3
 
 
 def test_migrating_twice_at_once_runs_each_revision_once(migrated_postgres: Any) -> None:
