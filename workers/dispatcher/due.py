@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from storage.upkeep import Upkeep
 from workers.dispatcher import metrics
 from workers.logs import get_logger
-from workers.station import Ringer
+
+if TYPE_CHECKING:
+    from workers.station import Ringer  # loads arrays, which the dispatcher's image does not have
 
 log = get_logger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import tenacity
 from prometheus_client import Counter
@@ -28,7 +28,9 @@ from workers.dispatcher.crew import Crew
 from workers.dispatcher.sources import Sources
 from workers.fetch_url import Fetched, FetchError
 from workers.logs import get_logger
-from workers.station import Ringer
+
+if TYPE_CHECKING:
+    from workers.station import Ringer  # loads arrays, which the dispatcher's image does not have
 
 log = get_logger(__name__)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from storage.fleet import LEASE_SECONDS, Fleet
 from storage.upkeep import Upkeep
 from workers.dispatcher import metrics
 from workers.dispatcher.clock import ClockWatch
 from workers.logs import get_logger
-from workers.station import Ringer
+
+if TYPE_CHECKING:
+    from workers.station import Ringer  # loads arrays, which the dispatcher's image does not have
 
 log = get_logger(__name__)
 
