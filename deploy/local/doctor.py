@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy.local.child import LOOPBACK, StartError, free_port
-from deploy.local.home import REPOSITORY, Home
+from deploy.local.demo import SAMPLE
+from deploy.local.home import Home
 from deploy.local.parts import FIRST_PORTS
 from deploy.local.postgres import installed_programs
 from deploy.local.redis import find_program
@@ -21,6 +22,10 @@ from deploy.local.redis import find_program
 NEEDED_DISK_BYTES = 2 * 1024**3
 NEEDED_MEMORY_BYTES = 2 * 1024**3
 GIB = 1024**3
+PULL_ADVICE = (
+    "fetched at first use, or by `python -m pipeline models pull`; FQ_MODEL_MIRROR=/folder takes them from there"
+)
+CAGE_ADVICE = "a newer kernel (5.13 has Landlock), or a container that may use seccomp and namespaces, gives them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,39 +115,38 @@ def _ports(home: Home) -> Iterator[Finding]:
 
 
 def _cage(home: Home) -> Iterator[Finding]:
-    """What the kernel offers for holding the process that opens untrusted media."""
-    abi = _landlock_abi()
-    if abi:
-        yield Finding("ok", f"the kernel has Landlock (version {abi}), for holding the decoding process")
-    else:
-        yield Finding("note", "the kernel has no Landlock", "the decoding process is held by limits and time alone")
-    status = Path("/proc/self/status").read_text()
-    seccomp = "Seccomp:" in status
-    yield Finding("ok" if seccomp else "note", f"seccomp filters {'can' if seccomp else 'cannot'} be used")
-    shm = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else 0  # noqa: S108 - looked at, not written
-    small = shm < 256 * 1024**2
-    advice = "in a container: --shm-size=1g" if small else ""
-    yield Finding("note" if small else "ok", f"{shm / GIB:.1f} GiB of shared memory for frames", advice)
+    """Open the sample as a worker would, and tell which protections the system granted to the process that did."""
+    from pipeline.cage import Cage  # noqa: PLC0415 - numpy, which nothing else here needs
+    from pipeline.errors import PipelineError  # noqa: PLC0415
 
-
-def _landlock_abi() -> int:
-    """The version of Landlock that the kernel speaks; 0 for none."""
-    import ctypes  # noqa: PLC0415
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    create_ruleset, ask_version = 444, 1
-    return max(0, int(libc.syscall(create_ruleset, None, ctypes.c_size_t(0), ctypes.c_uint32(ask_version))))
+    try:
+        with Cage() as cage:
+            cage.probe(SAMPLE)
+            granted = cage.in_force
+    except (PipelineError, OSError) as error:
+        yield Finding("bad", f"the decoding process does not work: {error}")
+        return
+    missing = [name for name, held in granted.items() if not held]
+    if missing:
+        yield Finding("note", f"the decoding process runs without: {', '.join(missing)}", CAGE_ADVICE)
+    yield Finding("ok", f"the decoding process is held by: {', '.join(name for name in granted if granted[name])}")
 
 
 def _models(home: Home) -> Iterator[Finding]:
-    folder = Path(os.environ.get("FQ_MODEL_DIR") or REPOSITORY / "models")
-    cards = sorted(folder.glob("*/model.toml"))
-    pulled = [card for card in cards if any(card.parent.glob("*.onnx")) or any(card.parent.glob("*.pt*"))]
-    advice = ""
-    if len(pulled) < len(cards):
-        advice = "the others are fetched at first use; FQ_MODEL_MIRROR=/folder takes them from there"
-    text = f"{len(cards)} model cards in {folder}, {len(pulled)} with weights"
-    yield Finding("ok" if cards else "note", text, advice)
+    from pipeline.models.shelf import open_shelf  # noqa: PLC0415
+
+    folders = {name: os.environ.get(name) for name in ("FQ_MODEL_DIR", "FQ_MODEL_CACHE")}
+    shelf = open_shelf(
+        model_dir=Path(folders["FQ_MODEL_DIR"]) if folders["FQ_MODEL_DIR"] else None,
+        cache_dir=Path(folders["FQ_MODEL_CACHE"]) if folders["FQ_MODEL_CACHE"] else None,
+    )
+    for name, fault in shelf.faults.items():
+        yield Finding("bad", f"the card of model {name} does not fit: {fault}")
+    for card in shelf.cards():
+        if shelf.weights(card.name) is not None:
+            yield Finding("ok", f"model {card.name} {card.version} ({card.task}), weights on this machine")
+        else:
+            yield Finding("note", f"model {card.name} {card.version} ({card.task}), weights not here yet", PULL_ADVICE)
 
 
 def _stack(home: Home) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -198,7 +199,6 @@ def _status(port: int, path: str) -> int | None:
 
 
 def empty_folder(path: Path) -> None:
-    """Make a folder, without the files of an earlier start."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for entry in path.iterdir():
-        entry.unlink()
+    """Make a folder, without what an earlier start left in it."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700, parents=True)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.e2e.embedded import EmbeddedStack, running_stack
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the ends of the logs of the stacks that a failed test used; their folders are gone afterwards."""
+    report = yield
+    if report.failed:
+        for used in getattr(item, "funcargs", {}).values():
+            if isinstance(used, EmbeddedStack):
+                report.sections += [(f"log of {name}", used.log_tail(name, 25)) for name in used.log_names()]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ class EmbeddedStack:
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.home = Home(folder / "local")
         self.environment = {**os.environ, **settings, "FQ_LOCAL_DIR": str(self.home.root)}
-        self._log = folder / "up.log"
+        self._log = self.home.logs / "up.log"
         self.launcher: Child | None = None
 
     def up(self) -> State:
@@ -87,6 +87,11 @@ class EmbeddedStack:
 
     def log(self, name: str) -> str:
         return (self.home.logs / f"{name}.log").read_text(errors="replace")
+
+    def log_names(self) -> list[str]:
+        """Every log there is, the launcher's first."""
+        names = sorted(path.stem for path in self.home.logs.glob("*.log"))
+        return sorted(names, key=lambda name: name != "up")
 
     def log_tail(self, name: str, lines: int = 40) -> str:
         return tail(self.home.logs / f"{name}.log", lines)
