@@ -42,13 +42,17 @@ def upgrade(database_url: str) -> None:
 
 
 def main() -> int:
-    """Read ``FQ_DATABASE_URL`` and migrate."""
+    """Read ``FQ_DATABASE_URL`` and migrate; 2 for wrong settings, 1 when PostgreSQL does not answer."""
     try:
         settings = DatabaseSettings()  # type: ignore[call-arg]  # filled from the environment
+        upgrade(settings.database_url.get_secret_value())
     except ValidationError as error:
-        print(error, file=sys.stderr)
+        for fault in error.errors(include_input=False, include_url=False):
+            print(f"FQ_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}", file=sys.stderr)
         return 2
-    upgrade(settings.database_url.get_secret_value())
+    except DatabaseUnavailable as error:
+        print(f"PostgreSQL does not answer: {error}", file=sys.stderr)
+        return 1
     print("the schema is at the head revision")
     return 0
 

@@ -11,7 +11,8 @@ from storage.database import driver_url
 class DatabaseSettings(BaseSettings):
     """Fields that each process's settings class inherits; only entry points make one."""
 
-    model_config = SettingsConfigDict(env_prefix="FQ_", extra="ignore")
+    # A refused URL may hold a password: errors name the field, never its value.
+    model_config = SettingsConfigDict(env_prefix="FQ_", extra="ignore", hide_input_in_errors=True)
 
     database_url: SecretStr = Field(
         description="PostgreSQL, as postgresql://user:password@host:port/database; masked in logs."

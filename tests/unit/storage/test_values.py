@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from storage import migrate
 from storage.access import is_well_formed, make_secret
 from storage.database import driver_url, means_unavailable
 from storage.fairness import step
@@ -130,8 +131,28 @@ def test_the_database_url_is_checked_at_start_and_masked() -> None:
     settings = DatabaseSettings(database_url="postgres://u:secret@h/d")  # type: ignore[arg-type]
     assert "secret" not in repr(settings)
     assert (settings.database_pool_size, settings.database_statement_timeout_seconds) == (5, 10.0)
-    with pytest.raises(ValidationError, match="postgresql://"):
-        DatabaseSettings(database_url="mysql://u@h/d")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="postgresql://") as refused:
+        DatabaseSettings(database_url="mysql://u:secret@h/d")  # type: ignore[arg-type]
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "says"),
+    [
+        (None, 2, "FQ_DATABASE_URL: Field required"),
+        ("mysql://u:secret@h/d", 2, "FQ_DATABASE_URL: "),
+        ("postgresql://nobody@127.0.0.1:1/none", 1, "PostgreSQL does not answer"),
+    ],
+)
+def test_migrate_says_in_one_line_what_is_wrong(
+    url: str | None, code: int, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if url is not None:
+        monkeypatch.setitem(os.environ, "FQ_DATABASE_URL", url)
+    assert migrate.main() == code
+    printed = capsys.readouterr().err
+    assert printed.startswith(says)
+    assert "secret" not in printed
 
 
 def test_settings_come_from_the_environment_with_our_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
