@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -14,17 +15,25 @@ from storage.errors import StorageUnavailable
 from storage.settings import DatabaseSettings
 
 
-@click.group(help=__doc__)
-@click.pass_context
-def main(context: click.Context) -> None:
-    """Open the database of FQ_DATABASE_URL."""
+@click.group()
+def main() -> None:
+    """Issue, list and revoke API keys in the database of FQ_DATABASE_URL."""
+
+
+@contextmanager
+def key_store() -> Iterator[KeyStore]:
+    """The keys of the database that the environment names. Raises: ClickException when it names none."""
     try:
         settings = DatabaseSettings()  # type: ignore[call-arg]  # the environment gives them
     except ValidationError as error:
         raise click.ClickException(f"set FQ_DATABASE_URL: {error.errors()[0]['msg']}") from None
     database = Database(settings.database_url.get_secret_value(), pool_size=1)
-    context.call_on_close(database.close)
-    context.obj = KeyStore(database)
+    try:
+        yield KeyStore(database)
+    except StorageUnavailable as error:
+        raise click.ClickException(f"the database does not answer: {error}") from None
+    finally:
+        database.close()
 
 
 @main.command()
@@ -34,24 +43,25 @@ def main(context: click.Context) -> None:
     "--scopes", default="submit,read", show_default=True, help=f"Comma-separated: {', '.join(SCOPES)}; admin is all."
 )
 @click.option("--expires-days", type=click.IntRange(1, 3650), help="Days until it stops working; never without.")
-@click.pass_obj
-def issue(keys: KeyStore, tenant: str, name: str, scopes: str, expires_days: int | None) -> None:
+def issue(tenant: str, name: str, scopes: str, expires_days: int | None) -> None:
     """Make a key and print it: it is shown this once."""
     chosen = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    if not chosen or (unknown := set(chosen) - set(SCOPES)):
-        raise click.BadParameter(f"scopes are {', '.join(SCOPES)}" + (f", not {unknown}" if chosen else ""))
+    if not chosen or not set(chosen) <= set(SCOPES):
+        raise click.BadParameter(f"scopes are {', '.join(SCOPES)}", param_hint="--scopes")
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
-    key, secret = keys.issue(tenant=tenant, name=name, scopes=chosen, expires_at=expires_at)
+    with key_store() as keys:
+        key, secret = keys.issue(tenant=tenant, name=name, scopes=chosen, expires_at=expires_at)
     click.echo(f"key {key.id} for tenant {tenant}, scopes {', '.join(sorted(key.scopes))}", err=True)
     click.echo(secret)
 
 
 @main.command("list")
 @click.option("--tenant", help="Only this tenant's.")
-@click.pass_obj
-def list_keys(keys: KeyStore, tenant: str | None) -> None:
+def list_keys(tenant: str | None) -> None:
     """List keys, newest first; never the keys themselves."""
-    for key in keys.list(tenant):
+    with key_store() as keys:
+        found = keys.list(tenant)
+    for key in found:
         state = "revoked" if key.revoked_at else "expired" if _expired(key.expires_at) else "valid"
         ends = f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "without end"
         click.echo(
@@ -61,11 +71,11 @@ def list_keys(keys: KeyStore, tenant: str | None) -> None:
 
 @main.command()
 @click.argument("key_id")
-@click.pass_obj
-def revoke(keys: KeyStore, key_id: str) -> None:
+def revoke(key_id: str) -> None:
     """Make a key useless at once."""
-    if not keys.revoke(key_id):
-        raise click.ClickException("no such valid key")
+    with key_store() as keys:
+        if not keys.revoke(key_id):
+            raise click.ClickException("no such valid key")
     click.echo(f"revoked {key_id}", err=True)
 
 
@@ -74,8 +84,4 @@ def _expired(expires_at: datetime | None) -> bool:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except StorageUnavailable as error:
-        click.echo(f"Error: the database does not answer: {error}", err=True)
-        sys.exit(1)
+    main(prog_name="python -m web.keys")

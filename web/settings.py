@@ -17,7 +17,7 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
 
     model_config = SettingsConfigDict(env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    redis_url: SecretStr = Field(description="Redis: doorbells and hints. Losing it loses no job.")
+    redis_url: SecretStr = Field(description="Redis: doorbells and hints; losing it loses nothing.")
     max_upload_bytes: int = Field(default=16 * 1024**3, ge=1, description="Largest input that is taken, in bytes.")
     upload_part_bytes: int = Field(
         default=16 * 1024**2,

@@ -128,6 +128,26 @@ def test_an_aborted_upload_takes_no_parts(api: Api) -> None:
     (part,) = sign(api, upload, 1)
     assert api.call("DELETE", f"/v1/uploads/{upload['id']}").status_code == 204
     assert put(api, part["url"], CONTENT[: part["size_bytes"]]).status_code == 404
+    assert api.get(f"/v1/uploads/{upload['id']}").get_json()["code"] == "upload.unknown"
+    assert complete(api, upload).get_json()["code"] == "upload.unknown"
+
+
+def test_a_complete_upload_is_not_aborted(api: Api) -> None:
+    upload = begin(api)
+    send(api, upload, 1, 2, 3)
+    complete(api, upload)
+    assert api.call("DELETE", f"/v1/uploads/{upload['id']}").get_json()["code"] == "state.conflict"
+    assert api.post("/v1/jobs", json={"pipeline": "motion", "input": {"upload_id": upload["id"]}}).status_code == 202
+
+
+def test_parts_joined_by_a_call_whose_answer_was_lost_are_completed_by_the_next(api: Api) -> None:
+    upload = begin(api)
+    send(api, upload, 1, 2, 3)
+    row = api.services.uploads.get(upload["id"], "acme")
+    parts = api.services.objects.list_parts(row.key, row.multipart_id)
+    api.services.objects.complete_multipart(row.key, row.multipart_id, parts)
+    assert len(api.get(f"/v1/uploads/{upload['id']}").get_json()["parts"]) == 3
+    assert complete(api, upload).get_json()["state"] == "complete"
 
 
 @pytest.mark.parametrize("change", ["size=1", "part=2", "expires=9999999999", "upload=other", "signature=00"])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from apiflask import APIBlueprint
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from storage.errors import UploadNotFound
+from storage.errors import ObjectNotFound, UploadNotFound
 from storage.ids import new_id
 from storage.objects.keys import upload_key
-from storage.objects.port import StoredPart
+from storage.objects.port import StoredObject, StoredPart
 from storage.uploads import Upload
 from web.answers import answer
 from web.auth import scope
@@ -25,7 +24,6 @@ from web.shapes import part_bytes, part_count, upload_document
 from web.submit import clean_name, clean_type
 
 bp = APIBlueprint("uploads", __name__, url_prefix="/v1/uploads", tag="Uploads")
-log = structlog.get_logger(__name__)
 
 LIFE = timedelta(hours=24)
 #: S3 takes so many parts and no more
@@ -107,7 +105,23 @@ def get_upload(upload_id: str) -> Response:
 
 
 def _arrived(upload: Upload) -> list[StoredPart]:
-    return list(services().objects.list_parts(upload.key, upload.multipart_id)) if upload.state == "open" else []
+    """The parts of an open upload. Raises: UploadNotFound when it was aborted."""
+    if upload.state != "open":
+        return []
+    try:
+        return list(services().objects.list_parts(upload.key, upload.multipart_id))
+    except ObjectNotFound:
+        _joined(upload)
+        count = part_count(upload)
+        return [StoredPart(number, part_bytes(upload, number), "") for number in range(1, count + 1)]
+
+
+def _joined(upload: Upload) -> StoredObject:
+    """What an earlier call joined whose answer was lost. Raises: UploadNotFound when there is nothing."""
+    try:
+        return services().objects.stat(upload.key)
+    except ObjectNotFound:
+        raise UploadNotFound("the upload was aborted") from None
 
 
 @bp.post("/<upload_id>/parts")
@@ -149,15 +163,20 @@ def complete_upload(upload_id: str) -> Response:
         return answer(upload_document(upload, []))
     if upload.state != "open":
         raise Problem("state.conflict", f"the upload is {upload.state}")
-    parts = _arrived(upload)
-    if parts:
-        _require_all(upload, parts)
-    # no parts: the store may have joined them in an earlier call whose answer was lost; it says so itself
-    stored = services().objects.complete_multipart(upload.key, upload.multipart_id, parts)
+    stored = _join(upload)
     if stored.size_bytes != upload.size_bytes:
         services().objects.delete([upload.key])
         raise Problem("upload.mismatch", f"{upload.size_bytes} bytes were declared, {stored.size_bytes} came")
     return answer(upload_document(services().uploads.complete(upload.id, upload.tenant, stored), []))
+
+
+def _join(upload: Upload) -> StoredObject:
+    try:
+        parts = services().objects.list_parts(upload.key, upload.multipart_id)
+    except ObjectNotFound:
+        return _joined(upload)
+    _require_all(upload, list(parts))
+    return services().objects.complete_multipart(upload.key, upload.multipart_id, parts)
 
 
 def _require_all(upload: Upload, parts: list[StoredPart]) -> None:
@@ -176,13 +195,13 @@ def _require_all(upload: Upload, parts: list[StoredPart]) -> None:
 @scope("submit")
 @bp.output({}, 204)
 def abort_upload(upload_id: str) -> Response:
-    """Give an open upload up and throw its parts away."""
+    """Give an open upload up and throw its parts away.
+
+    A complete one goes by itself 24 hours after it was begun, unless a job takes it.
+    """
     upload = own_upload(upload_id)
-    if upload.state == "taken":
-        raise Problem("state.conflict", "a job has taken this upload; erase the job")
-    try:
-        services().objects.abort_multipart(upload.key, upload.multipart_id)
-        services().objects.delete([upload.key])
-    finally:
-        log.info("upload.aborted", upload_id=upload.id)
+    if upload.state in {"complete", "taken"}:
+        raise Problem("state.conflict", f"the upload is {upload.state}", advice="erase the job that has taken it")
+    # the parts alone: a job may be taking the joined object in this very moment
+    services().objects.abort_multipart(upload.key, upload.multipart_id)
     return Response(status=204)
