@@ -103,6 +103,9 @@ class MainProcess:
         if self.flags.stopping or how == "exit status 0":
             lost = self._fleet.leave(child.worker_id)
         else:
+            from workers.metrics import LOST_CHILDREN  # noqa: PLC0415 - only after the environment names the folder
+
+            LOST_CHILDREN.inc()
             lost = self._fleet.lose_child(child.worker_id, reason=f"{how}\n{stack}" if stack else how)
             log.error("child.died", pid=child.pid, worker=child.worker_id, how=how, segments=lost.segments, stack=stack)
         self._ring(lost)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
 from prometheus_client.multiprocess import MultiProcessCollector
+
+# The library chooses between memory and files when it is imported, and Celery's command line imports it (for Flower)
+# before the main process has named the folder: so let it choose again before our metrics are made.
+values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # the library has no annotation here
 
 OUTCOMES = Counter("framequeue_segments_total", "Segments by what became of them.", ["pipeline", "kind", "outcome"])
 FRAMES = Counter("framequeue_frames_total", "Frames whose results were committed.", ["pipeline"])
@@ -28,7 +32,7 @@ def count_stages(pipeline: str, seconds: Mapping[str, float]) -> None:
 
 
 def serve_sum(port: int, folder: Path) -> None:
-    """Serve the sum over all processes of this worker on 127.0.0.1; needs ``PROMETHEUS_MULTIPROC_DIR`` at import."""
+    """Serve the sum over all processes of this worker on 127.0.0.1; needs ``PROMETHEUS_MULTIPROC_DIR`` when this module is imported."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]  # the library has no annotation here
     start_http_server(port, addr="127.0.0.1", registry=registry)

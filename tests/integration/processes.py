@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ START_SECONDS = 60.0
 class Program:
     """One process and its log."""
 
-    def __init__(self, module: str, log_path: Path, settings: dict[str, str]) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], log_path: Path, settings: dict[str, str]) -> None:
         self.log_path = log_path
         environment = {**os.environ, **settings, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
         with log_path.open("wb") as log:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", module], cwd=REPOSITORY, env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", module, *arguments], cwd=REPOSITORY, env=environment, stdout=log, stderr=log
             )
 
     @property
@@ -83,11 +83,11 @@ def frozen(server: EmbeddedRedis) -> Iterator[None]:
 
 
 @contextmanager
-def running(module: str, folder: Path, **settings: Any) -> Iterator[Program]:
+def running(module: str, folder: Path, arguments: Sequence[str] = (), **settings: Any) -> Iterator[Program]:
     """Start ``python -m module`` with ``FQ_*`` settings; stop it at the end."""
     named = {f"FQ_{name.upper()}": str(value) for name, value in settings.items()}
     log_path = folder / f"{module}-{len(list(folder.glob(module + '-*')))}.log"
-    program = Program(module, log_path, {**local_settings(folder / "objects"), **named})
+    program = Program(module, arguments, log_path, {**local_settings(folder / "objects"), **named})
     try:
         yield program
     finally:

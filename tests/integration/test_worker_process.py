@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import redis
 from celery import Celery
 
+from deploy.local.child import free_port
 from deploy.local.redis import EmbeddedRedis
 from storage.database import Database
 from storage.fleet import Fleet
@@ -38,10 +40,10 @@ class Stand:
         self._stack = stack
         self._settings = {"redis_url": self.redis_url, **settings}
 
-    def worker(self, **settings: Any) -> Program:
+    def worker(self, module: str = "workers", arguments: Sequence[str] = (), **settings: Any) -> Program:
         """A worker that is ready: all children registered."""
         merged = {**self._settings, "scratch_dir": self.folder / "scratch", "concurrency": 1, **settings}
-        program = self._stack.enter_context(running("workers", self.folder, **merged))
+        program = self._stack.enter_context(running(module, self.folder, arguments, **merged))
         program.wait_for_event("worker.registered", merged["concurrency"])
         program.wait_for_event("worker.ready")
         return program
@@ -83,6 +85,31 @@ def test_a_bell_leads_to_a_result_and_a_stop_leaves_nothing_behind(stand: Stand)
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert [row.state for row in Fleet(stand.bed.database).list()] == ["stopped"]
     assert not list((stand.folder / "scratch").iterdir())
+
+
+def test_the_main_process_serves_the_metrics_of_its_children(stand: Stand) -> None:
+    port = free_port(None)
+    stand.worker(concurrency=2, worker_metrics_port=port)
+    job_ids = [stand.bed.submit(make_still(level)) for level in range(12)]
+    stand.ring(count=2)
+    for one in job_ids:
+        stand.bed.wait_for(one, seconds=20)
+
+    def committed() -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        values = [line.split()[1] for line in lines if line.startswith('framequeue_frames_total{pipeline="motion"}')]
+        return float(values[0]) if values else 0.0
+
+    assert wait_until(committed, lambda frames: frames >= 12, seconds=10) == 12
+
+
+def test_celerys_own_command_starts_a_worker_too(stand: Stand) -> None:
+    arguments = ["-A", "workers.celery_app", "worker", "--pool", "prefork", "--concurrency", "1"]
+    stand.worker(module="celery", arguments=arguments)
+    job_id = stand.bed.submit(make_still())
+    stand.ring()
+    assert stand.bed.wait_for(job_id, seconds=20).state == JobState.SUCCEEDED
 
 
 def test_the_main_process_opens_no_media_library_and_no_model(stand: Stand) -> None:

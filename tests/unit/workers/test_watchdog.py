@@ -56,6 +56,7 @@ def test_signs_of_life_close_together_set_the_timer_once(watchdog: Watchdog, tim
         assert timer.armed is None
         watchdog.feed(20.0)
         assert timer.armed == 20.0
+        timer.armed = None
         timer.now += FINE_SECONDS
         watchdog.feed(20.0)
         assert timer.armed == 20.0
