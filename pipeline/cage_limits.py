@@ -81,20 +81,27 @@ def restrict(memory_bytes: int, *, network_left: bool) -> dict[str, bool]:
     libc = _libc()
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     no_new_privileges = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_DESCRIPTORS, _MAX_DESCRIPTORS))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
+    _lower(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
+    _lower(resource.RLIMIT_AS, memory_bytes)
     if no_new_privileges:
         _close_file_system(libc)
         _filter_calls(libc)
     return {
-        "memory": resource.getrlimit(resource.RLIMIT_AS)[0] == memory_bytes,
+        "memory": 0 < resource.getrlimit(resource.RLIMIT_AS)[1] <= memory_bytes,
         "cpu": allow_cpu(60),
         "files": _no_file_opens(),
         "no_new_privileges": no_new_privileges,
         "no_network": network_left or _no_socket_opens(),
     }
+
+
+def _lower(limit: int, value: int) -> None:
+    """Bring a limit down to ``value``; one that is tighter already stays."""
+    _, hard = resource.getrlimit(limit)
+    lowered = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (lowered, lowered))
 
 
 def allow_cpu(seconds: float) -> bool:
@@ -103,7 +110,8 @@ def allow_cpu(seconds: float) -> bool:
     allowed = int(usage.ru_utime + usage.ru_stime + seconds) + 1
     try:
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (allowed, hard))
+        soft = allowed if hard == resource.RLIM_INFINITY else min(allowed, hard)
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
     except (OSError, ValueError):
         return False
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 
 from pipeline.cage_wire import StoppedError, Tick
 from pipeline.container import OpenVideo, open_video
-from pipeline.decode import Damage, decode_places
+from pipeline.decode import Damage, Feed, decode_places, packets_to_feed
 from pipeline.errors import MediaError, PipelineError
 from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
 from pipeline.libav_log import LibavLog
 from pipeline.media import MediaLimits, PacketIndex
 from pipeline.picture import Turns, shrunk, upright
 from pipeline.probe import probe_file
+from pipeline.seek import Packets, packets_from_start, packets_near
 from pipeline.sniff import Sniffed, sniff_file
 from pipeline.stills import image_pictures, index_image
 
@@ -83,8 +85,7 @@ class Service:
         if found.kind == "image":
             index, warnings = index_image(descriptor, found, self._limits), tuple[Mapping[str, str], ...]()
         else:
-            with open_video(descriptor, found, self._limits, self._log) as video:
-                indexed = self._index_video(descriptor, video, tick)
+            indexed = self._index_of(descriptor, found, tick)
             index, warnings = indexed.index, indexed.warnings
         base = index.time_base
         return {
@@ -92,16 +93,18 @@ class Service:
             "time_base": [base.numerator, base.denominator], "warnings": list(warnings),
         }, index.pts.tobytes() + index.key.tobytes()  # fmt: skip
 
-    def _index_video(self, descriptor: int, video: OpenVideo, tick: Tick) -> _Indexed:
+    def _index_of(self, descriptor: int, found: Sniffed, tick: Tick) -> _Indexed:
+        """Return the index of a video, from memory if it was the last one asked for."""
         file = _identity(descriptor)
         if self._indexed is not None and self._indexed.file == file:
             return self._indexed
-        scan = scan_packets(video, self._limits, tick)
-        index = packet_index(scan, video.time_base, video.rate)
-        check_duration(index, self._limits)
-        if not len(index):
-            raise _nothing_to_see()
-        self._indexed = _Indexed(file, scan, index, tuple(_index_warnings(video, scan, index)))
+        with open_video(descriptor, found, self._limits, self._log) as video:
+            scan = scan_packets(video, self._limits, tick)
+            index = packet_index(scan, video.time_base, video.rate)
+            check_duration(index, self._limits)
+            if not len(index):
+                raise _nothing_to_see()
+            self._indexed = _Indexed(file, scan, index, tuple(_index_warnings(video, scan, index)))
         return self._indexed
 
     def _frames(self, descriptor: int, wanted: NDArray[np.int64], width: int | None, tick: Tick) -> Iterator[Message]:
@@ -126,16 +129,15 @@ class Service:
     def _video_frames(
         self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], width: int | None, tick: Tick
     ) -> Iterator[Message]:
-        damage = Damage()
-        with open_video(descriptor, found, self._limits, self._log) as video:
-            indexed = self._index_video(descriptor, video, tick)
-            _check_places(wanted, len(indexed.index))
-        given = 0
-        with open_video(descriptor, found, self._limits, self._log) as video:
+        indexed = self._index_of(descriptor, found, tick)
+        _check_places(wanted, len(indexed.index))
+        flags, damage, given = packets_to_feed(indexed.scan, indexed.index, wanted), Damage(), 0
+        with self._near(descriptor, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
             context = video.stream.codec_context
             reformatter, turns = VideoReformatter(), Turns()
             source, decoder = (context.width, context.height), context.codec.name
-            for place, frame in decode_places(video, indexed.scan, indexed.index, wanted, damage, tick=tick):
+            feed = Feed(flags, start, packets)
+            for place, frame in decode_places(video, indexed.index, feed, wanted, damage, tick=tick):
                 turn = turns.of(frame)
                 full = source[::-1] if turn.swap else source
                 size = shrunk(*full, width)
@@ -143,12 +145,22 @@ class Service:
                 yield _frame(place, indexed.index, upright(frame, reformatter, size, turn), size[0] / full[0])
             complaints = self._log.errors(decoder)
         if len(wanted) and not given:
-            raise MediaError(
-                "Not one of the wanted frames could be decoded.",
-                advice="Check that the video plays, and upload it again.",
-            )
+            raise MediaError("Not one of the wanted frames could be decoded.", advice=_CHECK_IT_PLAYS)
         warnings = [*indexed.warnings, *_damage_warnings(damage, complaints, len(wanted))]
         yield {"type": "end", "warnings": warnings}, b""
+
+    @contextmanager
+    def _near(
+        self, descriptor: int, found: Sniffed, scan: PacketScan, first: int
+    ) -> Iterator[tuple[OpenVideo, int, Packets]]:
+        """Open a video so that reading starts near the first wanted packet, or at the start where that is not sure."""
+        with open_video(descriptor, found, self._limits, self._log) as video:
+            near = packets_near(video, scan, first)
+            if near is not None:
+                yield video, *near
+                return
+        with open_video(descriptor, found, self._limits, self._log) as video:
+            yield video, *packets_from_start(video)
 
 
 def _identity(descriptor: int) -> tuple[int, ...]:
@@ -178,7 +190,7 @@ def _check_places(wanted: NDArray[np.int64], count: int) -> None:
 def _nothing_to_see() -> MediaError:
     return MediaError(
         "The video stream holds no frame that could be shown.",
-        advice="Check that the video plays, and upload it again.",
+        advice=_CHECK_IT_PLAYS,
     )
 
 

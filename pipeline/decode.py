@@ -20,6 +20,7 @@ from pipeline.cage_wire import Tick, no_tick
 from pipeline.container import OpenVideo
 from pipeline.index import PacketScan
 from pipeline.media import PacketIndex
+from pipeline.seek import Packets
 
 #: With threads, libav conceals damage from whatever the other thread has finished: other pictures each run, fewer at a
 #: cut end, and errors that no packet can be blamed for. One thread costs the least processor time in all.
@@ -35,23 +36,29 @@ class Damage:
     missing: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What the decoder is to be given.
+
+    flags: bool, (packets,), by position in decoding order. start: position of the first of ``packets``.
+    """
+
+    flags: NDArray[np.bool_]
+    start: int
+    packets: Packets
+
+
 def decode_places(
-    video: OpenVideo,
-    scan: PacketScan,
-    index: PacketIndex,
-    wanted: NDArray[np.int64],
-    damage: Damage,
-    *,
-    tick: Tick = no_tick,
+    video: OpenVideo, index: PacketIndex, feed: Feed, wanted: NDArray[np.int64], damage: Damage, *, tick: Tick = no_tick
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield (place, frame) for each wanted place that could be had, rising; counts what could not in ``damage``.
 
     wanted: int64, rising places in ``index``. Stops reading after the last one.
-    """  # fmt: skip
+    """
     context = video.stream.codec_context
     context.thread_type = "SLICE"
     context.thread_count = DECODE_THREADS
-    frames = _fed_frames(video, _packets_to_feed(scan, index, wanted), damage, tick)
+    frames = _fed_frames(video, feed, damage, tick)
     left = [int(place) for place in wanted[::-1]]
     for place, frame in _placed(frames, index):
         while left and left[-1] < place:
@@ -84,46 +91,43 @@ def runs(scan: PacketScan) -> NDArray[np.int64]:
     return np.concatenate(([first], good[good > first])).astype(np.int64)
 
 
-def _packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+def packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return bool, (packets,): those of every run that holds a wanted frame, up to the last one it needs."""
     if not index.timed:
         return np.ones(len(scan), np.bool_)
     feed = np.zeros(len(scan), np.bool_)
-    needed = np.flatnonzero(np.isin(np.frombuffer(scan.pts, np.int64), index.pts[wanted]))
     starts = runs(scan)
+    needed = np.flatnonzero(np.isin(np.frombuffer(scan.pts, np.int64), index.pts[wanted]))
     needed = needed[needed >= starts[:1].sum()]
     run = np.searchsorted(starts, needed, side="right") - 1
-    for start, last in zip(starts[run], needed, strict=True):
-        feed[start : last + 1] = True
+    last_of_run = np.flatnonzero(np.diff(run, append=len(starts)))
+    for place in last_of_run:
+        feed[starts[run[place]] : needed[place] + 1] = True
     return feed
 
 
-def _fed_frames(video: OpenVideo, feed: NDArray[np.bool_], damage: Damage, tick: Tick) -> Iterator[VideoFrame]:
+def _fed_frames(video: OpenVideo, feed: Feed, damage: Damage, tick: Tick) -> Iterator[VideoFrame]:
     """Yield what the decoder gives for the packets to feed, starting it anew after each gap."""
-    position, fed_last = -1, True
-    remaining = int(feed.sum())
-    for packet in _demuxed(video, damage):
+    remaining = int(feed.flags.sum())
+    gap = False
+    for position, packet in enumerate(_readable(feed.packets, damage), feed.start):
         tick()
-        position += 1
-        if position >= len(feed) or not feed[position]:
-            if not remaining:
-                break
-            if fed_last:
-                yield from _drained(video, damage)
-                video.stream.codec_context.flush_buffers()
-            fed_last = False
-            continue
-        fed_last = True
-        remaining -= 1
-        yield from _decoded(video, packet, damage)
-    yield from _drained(video, damage)
+        if position < len(feed.flags) and feed.flags[position]:
+            gap = False
+            remaining -= 1
+            yield from _decoded(video, packet, damage)
+        elif not remaining:
+            break
+        elif not gap:
+            gap = True
+            yield from _decoded(video, None, damage)
+            video.stream.codec_context.flush_buffers()
+    yield from _decoded(video, None, damage)
 
 
-def _demuxed(video: OpenVideo, damage: Damage) -> Iterator[Packet[VideoStream]]:
+def _readable(packets: Packets, damage: Damage) -> Packets:
     try:
-        for packet in video.container.demux(video.stream):
-            if packet.size:
-                yield packet
+        yield from packets
     except MemoryError:
         raise
     except (av.error.FFmpegError, EOFError):
@@ -140,10 +144,6 @@ def _decoded(video: OpenVideo, packet: Packet[VideoStream] | None, damage: Damag
     except (av.error.FFmpegError, ValueError):
         damage.packets += packet is not None
         return []
-
-
-def _drained(video: OpenVideo, damage: Damage) -> list[VideoFrame]:
-    return _decoded(video, None, damage)
 
 
 def _placed(frames: Iterator[VideoFrame], index: PacketIndex) -> Iterator[tuple[int, VideoFrame]]:

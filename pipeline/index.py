@@ -20,7 +20,8 @@ from pipeline.container import OpenVideo
 from pipeline.errors import MediaError
 from pipeline.media import MediaLimits, PacketIndex
 
-_NONE = np.iinfo(np.int64).min
+#: stands for an absent timestamp
+NO_TIME = int(np.iinfo(np.int64).min)
 #: H.264: IDR; HEVC: BLA and IDR. Other keyframes let later frames refer to what came before them
 _RESETS = {"h264": frozenset({5}), "hevc": frozenset({16, 17, 18, 19, 20})}
 
@@ -64,7 +65,7 @@ def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) ->
             if len(scan) >= limits.max_frames:
                 raise too_many(limits)
             if packet.is_keyframe and first_key is None:
-                first_key = _NONE if packet.pts is None else packet.pts
+                first_key = NO_TIME if packet.pts is None else packet.pts
             _append(scan, packet, first_key, codec, nal_bytes)
     except MemoryError:
         raise
@@ -86,7 +87,7 @@ def packet_index(scan: PacketScan, time_base: Fraction, rate: Fraction) -> Packe
     key = np.frombuffer(scan.key, np.bool_)[shown]
     order = np.argsort(pts, kind="stable")
     ordered = pts[order]
-    usable = bool(np.all(ordered[1:] > ordered[:-1])) and (not len(ordered) or ordered[0] != _NONE)
+    usable = bool(np.all(ordered[1:] > ordered[:-1])) and (not len(ordered) or ordered[0] != NO_TIME)
     if usable and not scan.counted and not _runs_backwards(scan):
         return PacketIndex(ordered.copy(), key[order], time_base)
     return PacketIndex(np.arange(len(pts), dtype=np.int64), key.copy(), 1 / rate, timed=False)
@@ -115,10 +116,10 @@ def too_many(limits: MediaLimits) -> MediaError:
 
 
 def _append(scan: PacketScan, packet: Packet[VideoStream], first_key: int | None, codec: str, nal_bytes: int) -> None:
-    pts = _NONE if packet.pts is None else packet.pts
-    visible = not packet.is_discard and first_key is not None and (pts == _NONE or pts >= first_key)
+    pts = NO_TIME if packet.pts is None else packet.pts
+    visible = not packet.is_discard and first_key is not None and (pts == NO_TIME or pts >= first_key)
     scan.pts.append(pts)
-    scan.dts.append(_NONE if packet.dts is None else packet.dts)
+    scan.dts.append(NO_TIME if packet.dts is None else packet.dts)
     scan.key.append(packet.is_keyframe)
     scan.shown.append(visible and not is_hidden(packet, codec))
     scan.reset.append(packet.is_keyframe and is_reset(packet, codec, nal_bytes))
@@ -182,5 +183,5 @@ def _annex_b_units(data: bytes) -> list[int]:
 def _runs_backwards(scan: PacketScan) -> bool:
     """Say whether decoding times fall: joined recordings whose clocks start again."""
     dts = np.frombuffer(scan.dts, np.int64)
-    dts = dts[dts != _NONE]
+    dts = dts[dts != NO_TIME]
     return bool(np.any(dts[1:] < dts[:-1]))

@@ -13,12 +13,10 @@ import pytest
 from pipeline.cage import Cage
 from pipeline.decode import runs
 from pipeline.errors import MediaError
-from pipeline.index import PacketScan, is_hidden, packet_index
+from pipeline.index import NO_TIME, PacketScan, is_hidden, packet_index
 from pipeline.media import MediaLimits
 from tests import barcodes
 from tests.media import Clip
-
-_NONE = np.iinfo(np.int64).min
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +32,7 @@ def scan(
     count = len(pts)
     marks = [key or "1" + "0" * (count - 1), shown or "1" * count, reset or "1" + "0" * (count - 1)]
     key_bytes, shown_bytes, reset_bytes = (bytearray(int(mark) for mark in text[:count]) for text in marks)
-    times = array("q", (_NONE if value is None else value for value in pts))
+    times = array("q", (NO_TIME if value is None else value for value in pts))
     return PacketScan(times, array("q", dts or range(count)), key_bytes, shown_bytes, reset_bytes)
 
 
