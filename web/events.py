@@ -29,7 +29,7 @@ def job_events(
     if job.terminal or event_id(job) != last_id:
         yield _event("end" if job.terminal else "state", view(job), event_id(job))
     try:
-        while not job.terminal and (left := deadline - time.monotonic()) > 0:
+        while not (job.terminal or room.closing) and (left := deadline - time.monotonic()) > 0:
             for found in room.watch(job, min(HEARTBEAT_SECONDS, left)):
                 kind = "end" if found.terminal else "state" if _moved(job, found) else "progress"
                 job = found

@@ -46,19 +46,29 @@ class WaitingRoom:
         self._recheck_seconds = recheck_seconds
         self._seats = threading.BoundedSemaphore(max(1, seats))
         self._clock = clock
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """The process is about to end: whoever waits is answered at the next look."""
+        self._closing.set()
+
+    @property
+    def closing(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closing.is_set()
 
     def sit(self) -> Seat | None:
         """Take a seat if one is free."""
         return Seat(self._seats) if self._seats.acquire(blocking=False) else None
 
     def watch(self, job: Job, seconds: float) -> Iterator[Job]:
-        """Yield the job each time its row has changed; None of it is repeated. Ends when the time is over.
+        """Yield the job each time its row has changed. Ends when the time is over or the process is about to.
 
         Raises: JobNotFound when it is erased meanwhile, DatabaseUnavailable.
         """
         deadline = self._clock() + seconds
         pause = FIRST_LOOK_SECONDS
-        while (left := deadline - self._clock()) > 0:
+        while not self.closing and (left := deadline - self._clock()) > 0:
             hinted = self._hints.wait(job.id, min(left, pause))
             pause = FIRST_LOOK_SECONDS if hinted else self._recheck_seconds
             found = self._jobs.get(job.id, job.tenant)

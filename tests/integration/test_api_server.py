@@ -243,15 +243,14 @@ def test_no_log_line_holds_a_key_or_a_signature(server: Server) -> None:
     assert not re.search(r"fq_shouldnotshow|signature=", text)
 
 
-def test_sigterm_lets_a_running_request_end(server: Server) -> None:
+def test_sigterm_answers_waiting_clients_soon_instead_of_cutting_them_off(server: Server) -> None:
     job = server.api.submitted(PNG)
-    connection = server.connect()
-    connection.request("GET", f"/v1/jobs/{job['id']}?wait=3", headers=server.headers())
-    wait_until(lambda: _threads_waiting(server), bool, seconds=5)
-    server.process.send_signal(signal.SIGTERM)
-    assert connection.getresponse().status == 200
-    connection.close()
-    assert server.process.wait(15) == 0
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_poll, server, job["id"])
+        wait_until(lambda: _threads_waiting(server), bool, seconds=5)
+        server.process.send_signal(signal.SIGTERM)
+        assert answer.result(10)["state"] == JobState.QUEUED
+    assert server.process.wait(10) == 0
 
 
 def _threads_waiting(server: Server) -> bool:

@@ -91,6 +91,15 @@ def test_a_wait_ends_with_its_time_and_looks_seldom() -> None:
     assert rows.reads <= 9
 
 
+def test_at_the_end_of_the_process_waiting_clients_are_answered_and_streams_end() -> None:
+    clock = Clock()
+    room, _ = room_of(clock, ending_at(1000.0))
+    room.close()
+    assert not room.until(a_job(), 20, ended).terminal
+    assert clock.now == 0
+    assert kinds(a_job(), room) == ["state"]
+
+
 def test_an_ended_job_is_not_waited_for() -> None:
     clock = Clock()
     room, rows = room_of(clock, ending_at(0))
