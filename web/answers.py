@@ -81,7 +81,7 @@ def _of_validation(error: HTTPError) -> Problem:
 def _of_http(error: HTTPException) -> Problem:
     status = error.code or 500
     code = _HTTP_CODES.get(status, "request.malformed" if status < 500 else "internal.error")
-    if status == 400 and request.is_json:
-        code = "body.malformed"
+    if status == 400 and request.method == "POST":
+        code = "body.malformed" if request.content_length or request.is_json else "body.empty"
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Content-Range"}}
     return Problem(code, None if status == 500 else error.description, headers=headers)

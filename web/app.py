@@ -39,6 +39,14 @@ def _refuse_nul() -> None:
         raise Problem("request.malformed", "the query holds NUL")
 
 
+def _require_json() -> None:
+    """APIFlask reads any body as JSON, whatever it is called; a client that sends something else is told so."""
+    if request.method != "POST" or not request.content_length or request.is_json:
+        return
+    if request.mimetype != "multipart/form-data" or request.endpoint != "jobs.create_job":
+        raise Problem("type.unsupported", "send application/json")
+
+
 def create_app(settings: WebSettings, services: Services | None = None) -> APIFlask:
     """Return the WSGI app; call it after a fork. ``services`` are built from the settings unless given."""
     app = APIFlask(__name__, title="Framequeue", version=API_VERSION, spec_path=None, docs_path=None, json_errors=False)
@@ -52,6 +60,7 @@ def create_app(settings: WebSettings, services: Services | None = None) -> APIFl
     access_log.register(app)
     app.before_request(_refuse_nul)
     app.before_request(lambda: auth.authenticate(made))
+    app.before_request(_require_json)
     for module in (jobs, results, uploads, offers, fleet, health, objects, pages):
         app.register_blueprint(module.bp)
     openapi.install(app)

@@ -199,6 +199,27 @@ def test_a_wrong_path_or_method_is_a_problem_too(api: Api, method: str, path: st
     assert ("Allow" in response.headers) == (status == 405)
 
 
+@pytest.mark.parametrize(
+    ("data", "content_type", "status", "code"),
+    [
+        (b"", None, 400, "body.empty"),
+        (b"", "application/json", 400, "body.malformed"),
+        (b"{", "application/json", 400, "body.malformed"),
+        (b'{"kind": "lane", "name": "cpu"}', "text/plain", 415, "type.unsupported"),
+        (b"kind=lane&name=cpu", "application/x-www-form-urlencoded", 415, "type.unsupported"),
+        (b'["lane"]', "application/json", 422, "request.invalid"),
+        (b'{"kind": "lane", "name": "cpu", "by": "me"}', "application/json", 422, "request.invalid"),
+        (b" " * 2_000_000, "application/json", 413, "body.too_large"),
+    ],
+)
+def test_a_body_that_is_not_the_json_asked_for_is_a_problem(
+    api: Api, data: bytes, content_type: str | None, status: int, code: str
+) -> None:
+    response = api.post("/v1/pause", data=data, content_type=content_type)
+    assert (response.status_code, response.get_json()["code"]) == (status, code)
+    assert api.get("/v1/queue").get_json()["paused"] == []
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/health", "/v1/jobs", "/nothing", "/static/page.js"])
 def test_every_answer_carries_the_security_headers(api: Api, path: str) -> None:
     response = api.get(path)
