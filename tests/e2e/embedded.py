@@ -128,6 +128,7 @@ def running_stack(settings: Mapping[str, str]) -> Iterator[EmbeddedStack]:
             yield stack
         finally:
             stack.close()
+            stack.command("down", check=False)  # a test may have killed the launcher and then failed
 
 
 def eventually(
