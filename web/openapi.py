@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 from web.auth import PUBLIC
 from web.catalog import Remembered
 from web.documents import ProblemDocument
+from web.exports import FORMATS
 from web.orders import JsonOrder, Order
 
 DESCRIPTION = """A queue for video and image inference: submit a file, get 202, poll the job, read the result.
@@ -36,7 +37,7 @@ _BY_SHAPE = {
 }
 #: what single calls answer besides
 _OWN = {
-    ("post", "/v1/jobs"): {"409": "idempotency.conflict or upload.incomplete"},
+    ("post", "/v1/jobs"): {"404": "upload.unknown", "409": "idempotency.conflict or upload.incomplete"},
     ("post", "/v1/jobs/{job_id}/replay"): {"409": "state.conflict"},
     ("get", "/v1/jobs/{job_id}/result"): {"400": "format.unknown", "409": "result.not_ready or result.unavailable"},
     ("get", "/v1/jobs/{job_id}/frames"): {"400": "cursor.invalid"},
@@ -94,6 +95,9 @@ def finish(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
                 operation["operationId"] = rule.endpoint.rpartition(".")[2]
                 _complete(operation, (method.lower(), _path_of(rule)), scope)
     spec["paths"]["/v1/jobs"]["post"]["requestBody"] = _submission(schemas)
+    types = {way.content_type.partition(";")[0] for way in FORMATS.values()}
+    content = {name: {"schema": {"type": "object" if name.endswith("/json") else "string"}} for name in sorted(types)}
+    spec["paths"]["/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]["content"] = content
     return _plain_names(spec)
 
 
