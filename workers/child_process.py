@@ -43,21 +43,21 @@ class ChildProcess:
         self.flags = main.flags
         self.worker_id = new_id()
         self._main = main
-        self._working = False
         self._exit = ExitStack()
-        signal.signal(signal.SIGTERM, self._told_to_stop)
         structlog.contextvars.bind_contextvars(worker=self.worker_id)
         self._runner = Runner(self._open(main.settings))
 
     def work(self, lane: str, size_class: str) -> dict[str, str]:
-        """Work off what is ready. Raises: SystemExit when this child alone was told to stop meanwhile."""
-        self._working = True
+        """Work off what is ready. Raises: SystemExit when this child was sent SIGTERM meanwhile."""
+        # only while there is something to give back: an idle child ends at once by the pool's own handler
+        before = signal.signal(signal.SIGTERM, lambda *_: self.flags.stop_here())
         try:
-            return self._runner.work(lane, size_class)
+            report = self._runner.work(lane, size_class)
         finally:
-            self._working = False
-            if self.flags.stopping_here:
-                raise SystemExit(0)
+            signal.signal(signal.SIGTERM, before)
+        if self.flags.stopping_here:
+            raise SystemExit(0)
+        return report
 
     def close(self) -> None:
         """Give back and close everything, in reverse order."""
@@ -114,13 +114,6 @@ class ChildProcess:
 
         draining = partial(self._main.children.announce_draining, self.worker_id)
         return self._exit.enter_context(Pulse(self.worker_id, claims, enroll, on_draining=draining))
-
-    def _told_to_stop(self, signum: int, frame: object) -> None:
-        if self._working:
-            self.flags.stop_here()
-            return
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
 
 
 def _open_cage(settings: WorkerSettings) -> Cage:

@@ -32,7 +32,10 @@ def count_stages(pipeline: str, seconds: Mapping[str, float]) -> None:
 
 
 def serve_sum(port: int, folder: Path) -> None:
-    """Serve the sum over all processes of this worker on 127.0.0.1; needs ``PROMETHEUS_MULTIPROC_DIR`` when this module is imported."""
+    """Serve the sum over all processes of this worker on 127.0.0.1.
+
+    ``PROMETHEUS_MULTIPROC_DIR`` must have been ``folder`` when this module was imported, here and in the children.
+    """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]  # the library has no annotation here
     start_http_server(port, addr="127.0.0.1", registry=registry)

@@ -152,6 +152,20 @@ def test_sigterm_gives_back_uncharged_and_exits_in_time(stand: Stand) -> None:
     assert stand.bed.events(job_id, "given_back")
 
 
+def test_sigterm_to_a_child_alone_gives_back_uncharged_and_the_next_child_goes_on(stand: Stand) -> None:
+    worker = stand.worker(pipelines=SLOW)
+    stand.dispatcher()
+    job_id = stand.bed.submit(make_clip(stand.folder / "clip.mp4", seconds=20.0), pipeline=SLOW, size_class="long")
+    stand.bed.wait_for(job_id, lambda job: job.segments_total == 1, seconds=20)
+    (child,) = worker.pool_children()
+    os.kill(child, signal.SIGTERM)
+    job = stand.bed.wait_for(job_id, seconds=60)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 0)
+    assert stand.bed.events(job_id, "given_back")
+    assert not stand.bed.events(job_id, "lost")
+    assert worker.pool_children() != [child]
+
+
 def test_sigterm_takes_a_hung_childs_work_back_uncharged(stand: Stand) -> None:
     worker = stand.worker(pipelines=HANGS)
     job_id = stand.bed.submit(make_still(250), pipeline=HANGS)
