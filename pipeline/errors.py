@@ -7,7 +7,7 @@ PipelineError
 ├── ModelError                 a model that fails on this input or gives something else than its card says
 ├── ModelUnavailable           weights cannot be had just now (no network, no mirror)
 ├── DeviceOutOfMemory          halve the batch and go on
-└── CageError                  the decoder's process died, hung or ran past a limit: cage.crashed, cage.hung, cage.memory
+└── CageError                  the decoding process died, hung or passed a limit: cage.crashed, cage.hung, cage.memory
 
 Each carries a stable ``code`` (``noun.fault``) and, where one exists, ``advice`` for the client.
 """
