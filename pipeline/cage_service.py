@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.cage_wire import StoppedError, Tick
 from pipeline.container import OpenVideo, open_video
-from pipeline.decode import Damage, Feed, decode_places, packets_to_feed
+from pipeline.decode import Damage, Feed, decode_places, fresh_starts, packets_to_feed
 from pipeline.errors import MediaError, PipelineError
 from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
 from pipeline.libav_log import LibavLog
@@ -131,12 +131,13 @@ class Service:
     ) -> Iterator[Message]:
         indexed = self._index_of(descriptor, found, tick)
         _check_places(wanted, len(indexed.index))
-        flags, damage, given = packets_to_feed(indexed.scan, indexed.index, wanted), Damage(), 0
+        flags = packets_to_feed(indexed.scan, indexed.index, wanted)
+        anew, damage, given = fresh_starts(indexed.scan, flags), Damage(), 0
         with self._near(descriptor, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
             context = video.stream.codec_context
             reformatter, turns = VideoReformatter(), Turns()
             source, decoder = (context.width, context.height), context.codec.name
-            feed = Feed(flags, start, packets)
+            feed = Feed(flags, anew, start, packets)
             for place, frame in decode_places(video, indexed.index, feed, wanted, damage, tick=tick):
                 turn = turns.of(frame)
                 full = source[::-1] if turn.swap else source

@@ -40,10 +40,12 @@ class Damage:
 class Feed:
     """What the decoder is to be given.
 
-    flags: bool, (packets,), by position in decoding order. start: position of the first of ``packets``.
+    flags: bool, (packets,), by position in decoding order. anew: where it must first forget what it holds, since
+    packets before were left out. start: position of the first of ``packets``.
     """
 
     flags: NDArray[np.bool_]
+    anew: frozenset[int]
     start: int
     packets: Packets
 
@@ -76,52 +78,62 @@ def decode_places(
 def runs(scan: PacketScan) -> NDArray[np.int64]:
     """Return where runs start, in decoding order: int64, the first at the first keyframe.
 
-    A run starts at a reset that no earlier packet is shown after and no later packet of the run before. What stands
-    before the first keyframe belongs to none: decoders make no picture of it.
+    A run starts at a reset that is shown after everything before it. Pictures may lead it: decoded after it, shown
+    before it, and built on the run before (open GOP). What stands before the first keyframe belongs to no run:
+    decoders make no picture of it.
     """
-    count = len(scan)
+    if not len(scan):
+        return np.zeros(0, np.int64)
     pts = np.frombuffer(scan.pts, np.int64)
     resets = np.flatnonzero(np.frombuffer(scan.reset, np.bool_))
     first = max(0, scan.key.find(1))
-    if not count:
-        return np.zeros(0, np.int64)
     before = np.maximum.accumulate(np.concatenate(([np.iinfo(np.int64).min], pts[:-1])))
-    after = np.minimum.accumulate(pts[::-1])[::-1]
-    good = resets[(before[resets] < pts[resets]) & (after[resets] >= pts[resets])]
+    good = resets[before[resets] < pts[resets]]
     return np.concatenate(([first], good[good > first])).astype(np.int64)
 
 
 def packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return bool, (packets,): those of every run that holds a wanted frame, up to the last one it needs."""
+    """Return bool, (packets,): those of every run that holds a wanted frame, up to the last one it needs.
+
+    A wanted picture that leads its run needs the run before as well; pictures that lead a run whose forerunner is not
+    decoded to its end are left out.
+    """
     if not index.timed:
         return np.ones(len(scan), np.bool_)
     feed = np.zeros(len(scan), np.bool_)
-    starts = runs(scan)
-    needed = np.flatnonzero(np.isin(np.frombuffer(scan.pts, np.int64), index.pts[wanted]))
+    pts, starts = np.frombuffer(scan.pts, np.int64), runs(scan)
+    needed = np.flatnonzero(np.isin(pts, index.pts[wanted]))
     needed = needed[needed >= starts[:1].sum()]
     run = np.searchsorted(starts, needed, side="right") - 1
-    last_of_run = np.flatnonzero(np.diff(run, append=len(starts)))
-    for place in last_of_run:
-        feed[starts[run[place]] : needed[place] + 1] = True
+    leads = (pts[needed] < pts[starts[run]]) & (run > 0)
+    for place in np.flatnonzero(leads):
+        feed[starts[run[place] - 1] : starts[run[place]]] = True
+    for place in np.flatnonzero(np.diff(run, append=len(starts))):
+        start, stop = starts[run[place]], needed[place] + 1
+        joined = start > 0 and feed[start - 1]
+        feed[start:stop] = True if joined else pts[start:stop] >= pts[start]
     return feed
 
 
+def fresh_starts(scan: PacketScan, flags: NDArray[np.bool_]) -> frozenset[int]:
+    """Return the positions of fed runs whose forerunner is not fed to its end."""
+    starts = runs(scan)[1:]
+    return frozenset(starts[flags[starts] & ~flags[starts - 1]].tolist())
+
+
 def _fed_frames(video: OpenVideo, feed: Feed, damage: Damage, tick: Tick) -> Iterator[VideoFrame]:
-    """Yield what the decoder gives for the packets to feed, starting it anew after each gap."""
+    """Yield what the decoder gives for the packets to feed."""
     remaining = int(feed.flags.sum())
-    gap = False
     for position, packet in enumerate(_readable(feed.packets, damage), feed.start):
         tick()
-        if position < len(feed.flags) and feed.flags[position]:
-            gap = False
-            remaining -= 1
-            yield from _decoded(video, packet, damage)
-        elif not remaining:
+        if not remaining:
             break
-        elif not gap:
-            gap = True
+        if position in feed.anew:
             yield from _decoded(video, None, damage)
             video.stream.codec_context.flush_buffers()
+        if position < len(feed.flags) and feed.flags[position]:
+            remaining -= 1
+            yield from _decoded(video, packet, damage)
     yield from _decoded(video, None, damage)
 
 

@@ -22,16 +22,16 @@ from pipeline.media import MediaLimits, PacketIndex
 
 #: stands for an absent timestamp
 NO_TIME = int(np.iinfo(np.int64).min)
-#: H.264: IDR; HEVC: BLA and IDR. Other keyframes let later frames refer to what came before them
-_RESETS = {"h264": frozenset({5}), "hevc": frozenset({16, 17, 18, 19, 20})}
+#: H.264: IDR; HEVC: BLA, IDR and CRA. After other keyframes, later frames may refer to what came before them
+_RESETS = {"h264": frozenset({5}), "hevc": frozenset({16, 17, 18, 19, 20, 21})}
 
 
 @dataclass(slots=True)
 class PacketScan:
     """The packets of the chosen stream in decoding order, one entry each; empty packets are not counted.
 
-    pts, dts: int64, the smallest int64 where absent. key, shown: 0 or 1. reset: whether decoding may start here with
-    nothing before it being missed.
+    pts, dts: int64, the smallest int64 where absent. key, shown: 0 or 1. reset: whether decoding may start here and
+    nothing shown later misses what came before.
     """
 
     pts: array[int] = field(default_factory=lambda: array("q"))
@@ -147,7 +147,7 @@ def _vp9_hidden(data: memoryview) -> bool:
 
 
 def is_reset(packet: Packet[VideoStream], codec: str, nal_bytes: int) -> bool:
-    """Say whether nothing after this keyframe refers to anything before it."""
+    """Say whether nothing shown after this keyframe refers to anything before it; what leads it may."""
     resets = _RESETS.get(codec)
     if resets is None:
         return codec != "vvc"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.cage import Cage
-from pipeline.decode import runs
+from pipeline.decode import packets_to_feed, runs
 from pipeline.errors import MediaError
 from pipeline.index import NO_TIME, PacketScan, is_hidden, packet_index
 from pipeline.media import MediaLimits
@@ -74,16 +74,37 @@ def test_an_empty_scan_gives_an_empty_index() -> None:
     ("found", "starts"),
     [
         (scan([0, 1, 2, 3], reset="1010", key="1010"), [0, 2]),
-        (scan([0, 3, 2, 1, 6, 5], reset="100010", key="100010"), [0]),  # 5 leads 6: it needs what came before
-        (scan([0, 2, 4, 3, 5], reset="10100", key="10100"), [0]),  # 3 comes after the reset and is shown before it
+        (scan([0, 3, 2, 1, 6, 5, 7], reset="1000100", key="1000100"), [0, 4]),  # 5 leads 6
         (scan([0, 5, 4, 6], reset="1010", key="1010"), [0]),  # 5 of the run before is shown after the reset
         (scan([7, 8, 0, 1, 2, 3], reset="001010", key="001010"), [2]),  # nothing before the first keyframe
         (scan([0, 1, 2], reset="100", key="101"), [0]),
     ],
-    ids=["closed", "leading picture", "overlap behind", "overlap before", "late start", "key that is no reset"],
+    ids=["closed", "led", "overlap", "late start", "key that is no reset"],
 )
-def test_a_run_starts_only_where_nothing_reaches_across(found: PacketScan, starts: list[int]) -> None:
+def test_a_run_starts_at_a_reset_shown_after_all_before(found: PacketScan, starts: list[int]) -> None:
     assert runs(found).tolist() == starts
+
+
+OPEN = scan([0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 10], key="10001001000", reset="10001001000")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fed"),
+    [
+        ([0], "10000000000"),
+        ([3], "11000000000"),
+        ([6], "00001000000"),  # what leads 6 is not fed
+        ([10], "00000001001"),
+        ([4], "11111100000"),  # leads 6: the run before is needed to its end
+        ([6, 7], "00001111100"),  # 7 leads 9 and needs 6's run, but not what leads 6
+        ([0, 10], "10000001001"),
+        ([4, 10], "11111101001"),
+    ],
+)
+def test_no_more_packets_are_fed_than_the_wanted_frames_need(wanted: list[int], fed: str) -> None:
+    index = packet_index(OPEN, Fraction(1, 1000), Fraction(25))
+    places = np.searchsorted(index.pts, wanted)
+    assert "".join(str(int(flag)) for flag in packets_to_feed(OPEN, index, places)) == fed
 
 
 @pytest.mark.parametrize(
