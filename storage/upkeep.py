@@ -36,7 +36,8 @@ _WAKE_DUE = text(f"""
 """)  # noqa: S608 - fixed text
 
 _EXPIRED = text("""
-    SELECT id::text FROM jobs WHERE state = 'queued' AND expires_at <= clock_timestamp()
+    SELECT id::text FROM jobs
+    WHERE state IN ('uploading', 'queued') AND started_at IS NULL AND expires_at <= clock_timestamp()
     ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
@@ -120,7 +121,7 @@ class Upkeep:
             return frozenset((row.lane, row.size_class) for row in rows)
 
     def expire(self, limit: int = 500) -> int:
-        """Fail queued jobs past ``expires_at`` with ``job.expired``."""
+        """Fail jobs that were not started by their ``expires_at`` with ``job.expired``; uploading ones too."""
         with self._database.transaction() as connection:
             due = connection.execute(_EXPIRED, {"limit": limit}).scalars()
             ends = [JobEnd(job_id, JobState.FAILED, error=_EXPIRY.as_json()) for job_id in due]

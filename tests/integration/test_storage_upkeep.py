@@ -12,7 +12,7 @@ from storage.access import KeyStore
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, StateConflict
 from storage.ids import new_id
-from storage.job import Done, JobState, Rows, SegmentPlan
+from storage.job import Done, GiveBack, JobState, Rows, SegmentPlan
 from storage.ownership import LATE_SECONDS
 from storage.registry import Registry
 from storage.upkeep import Upkeep
@@ -87,6 +87,18 @@ def test_queued_jobs_past_their_time_fail_once_and_running_ones_go_on(queue: Sql
     assert job.error is not None
     assert job.error["code"] == "job.expired"
     assert queue.job(running).state is JobState.RUNNING
+
+
+def test_a_job_whose_input_never_came_expires_and_one_that_was_started_before_does_not(queue: SqlQueue) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    started = queue.add_job(expires_at=past)
+    claim = queue.claim("worker", limit=1, **WANTED)
+    assert claim is not None
+    queue.finish(claim, [GiveBack(claim.segments[0].id)])
+    uploading = queue.add_job(expires_at=past, state=JobState.UPLOADING)
+    assert queue.upkeep.expire() == 1
+    assert queue.job(uploading).state is JobState.FAILED
+    assert queue.job(started).state is JobState.QUEUED
 
 
 def test_ready_segments_are_counted_per_lane_and_class_without_what_is_paused(queue: SqlQueue) -> None:

@@ -60,7 +60,8 @@ CREATE INDEX jobs_by_tenant_state ON jobs (tenant, state, id);
 CREATE INDEX jobs_by_state ON jobs (state, id);
 CREATE INDEX jobs_metadata ON jobs USING gin (metadata jsonb_path_ops) WHERE metadata <> '{}';
 CREATE INDEX jobs_by_upload ON jobs (upload_id) WHERE upload_id IS NOT NULL;
-CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE state = 'queued' AND expires_at IS NOT NULL;
+CREATE INDEX jobs_expiring ON jobs (expires_at)
+    WHERE state IN ('uploading', 'queued') AND started_at IS NULL AND expires_at IS NOT NULL;
 """
 
 # Progress is in no index and pages keep a fifth free, so that a heartbeat's update stays within its page.
