@@ -175,6 +175,7 @@ def test_a_folder_is_submitted_as_all_the_media_in_it_and_one_bad_file_stops_not
     (inner / "b.mp4").write_bytes(MP4)
     (inner / "broken.jpg").write_bytes(b"PK\x03\x04 this is a zip")
     (inner / "notes.txt").write_text("no media")
+    (inner / "steps.csv").write_text("t,x\n0,1\n")
     (inner / ".hidden.png").write_bytes(PNG)
     assert desk.call("submit", "day", "-p", "motion") == 2
     assert "--recursive" in desk.err
@@ -183,6 +184,8 @@ def test_a_folder_is_submitted_as_all_the_media_in_it_and_one_bad_file_stops_not
     (line,) = desk.err.splitlines()
     assert line.startswith("framequeue: day/night/broken.jpg: media.unsupported: ")
     assert "- send an image" in line
+    assert desk.call("submit", "day", "-r", "-p", "steps", "--json") == 0
+    assert [document["input"]["filename"] for document in desk.documents()] == ["steps.csv"]
 
 
 def test_many_files_are_all_waited_for(desk: Desk) -> None:

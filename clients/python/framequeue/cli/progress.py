@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ class Bars:
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
         self._tasks: dict[Any, TaskID] = {}
-        self._asides: list[Callable[[], None]] = []
 
     def show(self, key: Any, label: str, part: float, note: str = "") -> None:
         """Show how far something is (0 to 1); the first call adds its bar."""
@@ -35,19 +34,6 @@ class Bars:
             click.echo(text, err=True)
         else:
             self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def aside(self, do: Callable[[], None]) -> None:
-        """Print something on stdout: at once, or where that is the same terminal, when the bars are gone."""
-        if self._progress is not None and sys.stdout.isatty():
-            self._asides.append(do)
-        else:
-            do()
-
-    def end(self) -> None:
-        """The bars are gone: print what had to wait."""
-        for do in self._asides:
-            do()
-        self._asides.clear()
 
     def drop(self, key: Any) -> None:
         """Take a bar away."""
@@ -76,9 +62,5 @@ def bars(*, wanted: bool = True) -> Iterator[Bars]:
     progress = Progress(
         *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
     )
-    shown = Bars(progress)
-    try:
-        with progress:
-            yield shown
-    finally:
-        shown.end()
+    with progress:
+        yield Bars(progress)

@@ -82,3 +82,23 @@ def print_jobs(jobs: Sequence[Job], *, as_json: bool) -> None:
             print_json(job.raw)
     elif jobs:
         print_rows(JOB_COLUMNS, [job_row(job) for job in jobs])
+
+
+class JobPrinter:
+    """Prints jobs as they come; on a terminal all at the end, as one table, when no bar is in the way."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._kept: list[Job] = []
+
+    def add(self, job: Job) -> None:
+        """Print a job, now or at the end."""
+        if sys.stdout.isatty():
+            self._kept.append(job)
+        else:
+            print_jobs([job], as_json=self._as_json)
+
+    def end(self) -> None:
+        """Print what was kept."""
+        print_jobs(self._kept, as_json=self._as_json)
+        self._kept.clear()

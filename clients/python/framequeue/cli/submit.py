@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from framequeue.cli.connect import Connect
 from framequeue.cli.crew import work
 from framequeue.cli.params import read_metadata, read_params
 from framequeue.cli.progress import Bars, bars
-from framequeue.cli.render import note_of, one_line, print_jobs
+from framequeue.cli.render import JobPrinter, note_of, one_line
 from framequeue.client import Client
 from framequeue.errors import FramequeueError, WaitTimeoutError
 from framequeue.job import Job
 
-#: what --recursive takes besides images and videos: sensor recordings
+#: how sensor recordings are called
 _SENSOR_SUFFIXES = frozenset({".csv", ".json"})
 
 
@@ -47,7 +47,7 @@ class Item:
 @click.option("--metadata", multiple=True, metavar="K=V", help="A label of your own; `list --metadata` finds by it.")
 @click.option("--wait/--no-wait", "waits", default=False, help="Wait until the jobs have ended.")
 @click.option("--wait-timeout", type=click.FloatRange(min=0), help="Seconds to wait at most; the jobs go on.")
-@click.option("-r", "--recursive", is_flag=True, help="Take images, videos and sensor recordings of folders.")
+@click.option("-r", "--recursive", is_flag=True, help="Take what is in folders, as far as the pipeline takes it.")
 @click.option("-c", "--concurrency", type=click.IntRange(1, 32), default=4, show_default=True, help="Inputs at once.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document per job on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
@@ -77,36 +77,54 @@ def submit(
         "priority": priority,
         "metadata": read_metadata(metadata),
     }
-    items = [Item(number, source) for number, source in enumerate(expand(paths, recursive=recursive))]
-    if not items:
-        raise click.UsageError("no image, video or sensor recording was found")
-    with connect() as client, bars(wanted=not quiet) as shown:
-        run = Batch(client, shown, concurrency=concurrency, print_job=_printer(as_json=as_json))
-        try:
-            run.submit(items, partial(client.submit, pipeline=pipeline, **order), waits=waits)
-            if waits:
-                run.wait(wait_timeout)
-        except KeyboardInterrupt:
-            run.leave()
-            raise
+    with connect() as client:
+        sources = expand(paths, recursive=recursive, accepts=cache(lambda: _accepted(client, pipeline)))
+        items = [Item(number, source) for number, source in enumerate(sources)]
+        if not items:
+            raise click.UsageError(f"nothing that pipeline {pipeline} takes was found")
+        send = partial(client.submit, pipeline=pipeline, **order)
+        return _run(client, items, send, Manner(waits, wait_timeout, concurrency, as_json, quiet))
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a submission goes about it."""
+
+    waits: bool
+    wait_timeout: float | None
+    concurrency: int
+    as_json: bool
+    quiet: bool
+
+
+def _run(client: Client, items: Sequence[Item], send: Callable[..., Job], manner: Manner) -> int:
+    """Submit, wait if so asked, and return the exit code."""
+    printer = JobPrinter(as_json=manner.as_json)
+    try:
+        with bars(wanted=not manner.quiet) as shown:
+            run = Batch(client, shown, printer, concurrency=manner.concurrency)
+            try:
+                run.submit(items, send, waits=manner.waits)
+                if manner.waits:
+                    run.wait(manner.wait_timeout)
+            except KeyboardInterrupt:
+                run.leave()
+                raise
+    finally:
+        printer.end()
     if run.failed:
         return 1
     return 2 if run.refused else 0
 
 
-def _printer(*, as_json: bool) -> Callable[[Job], None]:
-    """Jobs are told as they come: one line each, nothing else on stdout."""
-    return lambda job: print_jobs([job], as_json=as_json)
-
-
 class Batch:
     """The jobs of one command: submits, waits, and knows what to say when it is interrupted."""
 
-    def __init__(self, client: Client, shown: Bars, *, concurrency: int, print_job: Callable[[Job], None]) -> None:
+    def __init__(self, client: Client, shown: Bars, printer: JobPrinter, *, concurrency: int) -> None:
         self._client = client
         self._shown = shown
         self._concurrency = concurrency
-        self._print_job = print_job
+        self._printer = printer
         self._open: dict[str, tuple[Item, Job]] = {}
         #: jobs that ended otherwise than well
         self.failed = 0
@@ -131,7 +149,7 @@ class Batch:
                 continue
             self._open[said.value.id] = (said.item, said.value)
             if not waits:
-                self._shown.aside(partial(self._print_job, said.value))
+                self._printer.add(said.value)
 
     def wait(self, timeout: float | None) -> None:
         """Wait for all that were submitted; each is printed as it ends."""
@@ -152,7 +170,7 @@ class Batch:
             self._shown.drop(said.item)
             del self._open[job.id]
             self.failed += not job.ok
-            self._shown.aside(partial(self._print_job, job))
+            self._printer.add(job)
 
     def leave(self) -> None:
         """Say which jobs go on without us, and stop sending."""
@@ -170,28 +188,36 @@ class Batch:
         self._shown.say(f"framequeue: {place}{one_line(error)}")
 
 
-def expand(paths: Sequence[str], *, recursive: bool) -> Iterator[str]:
-    """Yield inputs; folders only with ``recursive``, then what looks like media in them, sorted.
+def expand(paths: Sequence[str], *, recursive: bool, accepts: Callable[[], Collection[str]]) -> Iterator[str]:
+    """Yield inputs; folders only with ``recursive``, then what in them looks like something the pipeline takes, sorted.
 
+    ``accepts`` tells what that is (image, video, sensor) and is asked only when there is a folder.
     Raises: click.UsageError for a folder without ``recursive``.
     """
     for text in paths:
         if "://" in text or not Path(text).is_dir():
             yield text
         elif recursive:
-            yield from _media_in(Path(text))
+            yield from _media_in(Path(text), accepts())
         else:
             raise click.UsageError(f"{text} is a folder; --recursive takes what is in it")
 
 
-def _media_in(folder: Path) -> Iterator[str]:
+def _accepted(client: Client, pipeline: str) -> Collection[str]:
+    """What a pipeline takes; all there is if it is unknown: then the server says so."""
+    found = [item.accepts for item in client.pipelines() if item.name == pipeline]
+    return found[0] if found else ("image", "video", "sensor")
+
+
+def _media_in(folder: Path, accepts: Collection[str]) -> Iterator[str]:
     for here, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and _is_media(name):
+            if not name.startswith(".") and _kind_of(name) in accepts:
                 yield os.path.join(here, name)
 
 
-def _is_media(name: str) -> bool:
-    kind = mimetypes.guess_type(name)[0] or ""
-    return kind.startswith(("image/", "video/")) or Path(name).suffix.lower() in _SENSOR_SUFFIXES
+def _kind_of(name: str) -> str:
+    if Path(name).suffix.lower() in _SENSOR_SUFFIXES:
+        return "sensor"
+    return (mimetypes.guess_type(name)[0] or "").partition("/")[0]
