@@ -228,8 +228,9 @@ def rung(stand: Stand) -> int:
 def test_a_deaf_worker_starts_itself_again(stand: Stand) -> None:
     worker = stand.worker(idle_restart_seconds=1)
     app = Celery(broker=stand.redis_url, set_as_current=False)
-    app.control.cancel_consumer("cpu-short")
-    wait_until(lambda: rung(stand), lambda waiting: waiting > 0, seconds=10)
+    (answer,) = app.control.cancel_consumer("cpu-short", reply=True, limit=1, timeout=10)
+    assert "ok" in str(answer)
+    stand.ring()
     job_id = stand.bed.submit(make_still())
     assert stand.bed.wait_for(job_id, seconds=40).state == JobState.SUCCEEDED
     assert worker.events("worker.is_deaf")
