@@ -78,6 +78,7 @@ CLAIM = text("""
     )
     SELECT best.lane AS best_lane, best.size_class AS best_class,
         t.id::text AS id, t.job_id::text AS job_id, t.run, t.index, t.kind, t.tenant, t.pipeline, t.spec_version,
+        t.lane, t.size_class,
         t.batch_key, t.solo, t.attempts, t.max_attempts, t.holdups, t.held_up_since, t.start_pts, t.end_pts, t.frames,
         t.cost_seconds, j.params, j.media, j.segments_total, j.input_key, j.input_size_bytes, j.input_etag,
         j.input_sha256, j.input_filename, j.input_content_type, j.input_source_url

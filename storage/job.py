@@ -193,6 +193,8 @@ class ClaimedSegment:
     tenant: str
     pipeline: str
     spec_version: int
+    lane: str
+    size_class: str
     params: Mapping[str, Any]
     batch_key: str
     input: InputRef

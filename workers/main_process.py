@@ -73,7 +73,7 @@ class MainProcess:
         if self.settings.worker_metrics_port:
             from workers.metrics import serve_sum  # noqa: PLC0415 - only after the environment names the folder
 
-            serve_sum(self.settings.worker_metrics_port, self._folder.path)
+            serve_sum(self.settings.metrics_host, self.settings.worker_metrics_port, self._folder.path)
         self._idle = IdleWatch(
             Depth(self._database),
             self.settings.redis_url.get_secret_value(),

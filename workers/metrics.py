@@ -31,11 +31,11 @@ def count_stages(pipeline: str, seconds: Mapping[str, float]) -> None:
         STAGE_SECONDS.labels(pipeline, stage).inc(max(0.0, taken))
 
 
-def serve_sum(port: int, folder: Path) -> None:
-    """Serve the sum over all processes of this worker on 127.0.0.1.
+def serve_sum(host: str, port: int, folder: Path) -> None:
+    """Serve the sum over all processes of this worker.
 
     ``PROMETHEUS_MULTIPROC_DIR`` must have been ``folder`` when this module was imported, here and in the children.
     """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]  # the library has no annotation here
-    start_http_server(port, addr="127.0.0.1", registry=registry)
+    start_http_server(port, addr=host, registry=registry)

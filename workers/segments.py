@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from pipeline.errors import PipelineError
+from pipeline.errors import MediaError, PipelineError
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Pipeline, Row
 from pipeline.rows import pack_rows, read_rows, unpack_rows
@@ -123,8 +123,7 @@ def _plan(hand: Hand, segment: ClaimedSegment) -> ClaimedSegment | None:
     )
     if infer is None:
         hand.planned(segment, len(plans))
-        size_class = "long" if plan.media.kind == "video" else "short"
-        station.doorbell.ring(pipeline.spec.lane, size_class, len(plans))
+        station.doorbell.ring(segment.lane, segment.size_class, len(plans))
     else:
         hand.replace(infer)
     return infer
@@ -203,6 +202,10 @@ def _merged_rows(hand: Hand, segment: ClaimedSegment) -> Iterator[Row]:
             count += 1
             if count % MERGE_STRIDE == 0:
                 hand.checkpoint()
+    if count == 0:
+        raise MediaError(
+            "no frame of this video could be decoded", advice="Re-encode the file and submit it as a new job."
+        )
 
 
 def _part_rows(hand: Hand, rows: Rows | None) -> Iterator[Row]:

@@ -22,6 +22,7 @@ def open_shelf(settings: WorkerSettings) -> FolderShelf:
         cache_dir=settings.model_cache,
         mirror=settings.model_mirror,
         device=settings.device,
+        precision=settings.precision,
     )
 
 

@@ -37,11 +37,13 @@ class BrokerSettings(BaseSettings):
 
 
 class MachineSettings(BrokerSettings, DatabaseSettings, ObjectStoreSettings):
-    """What workers and dispatcher share: database, object store, broker, log."""
+    """What workers and dispatcher share: database, object store, broker, log, where metrics are served."""
 
     model_config = SettingsConfigDict(
         env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
     )
+
+    metrics_host: str = Field("127.0.0.1", description="Address that worker and dispatcher metrics are served on.")
 
 
 class WorkerSettings(MachineSettings):
@@ -78,7 +80,7 @@ class WorkerSettings(MachineSettings):
     max_pixels: int = Field(50_000_000, gt=0, description="Largest picture or video frame, in pixels.")
     cage_memory_bytes: int = Field(1536 * MIB, ge=256 * MIB, description="Memory limit of the decoding process.")
     cage_answer_seconds: float = Field(8.0, gt=0, description="Longest silence of the decoding process.")
-    worker_metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port of worker metrics; 0: none.")
+    worker_metrics_port: int = Field(0, ge=0, le=65535, description="Port of worker metrics; 0: none.")
     idle_restart_seconds: float = Field(
         30.0, gt=0, description="Idle this long while messages wait: the worker connects to Redis anew."
     )
@@ -112,7 +114,7 @@ class WorkerSettings(MachineSettings):
 class DispatcherSettings(MachineSettings, IngestSettings):
     """Environment variables ``FQ_*`` of the dispatcher."""
 
-    dispatcher_metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port of its metrics; 0: none.")
+    dispatcher_metrics_port: int = Field(0, ge=0, le=65535, description="Port of its metrics; 0: none.")
     alive_file: Path = Field(
         Path(tempfile.gettempdir()) / "framequeue-dispatcher.alive",
         description="Touched by the dispatcher while every duty runs; its health check looks at the age.",

@@ -41,7 +41,7 @@ for file in "$@"; do
     files="$files -r $file"
 done
 # shellcheck disable=SC2086 # the list is meant to be split
-"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --prefer-binary --quiet $files || {
+"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --prefer-binary --quiet -c deploy/requirements/lock.txt $files || {
     echo "setup: installing failed; the lines above tell why." >&2
     echo "setup: behind a mirror set PIP_INDEX_URL; for a CPU-only torch from another index set PIP_EXTRA_INDEX_URL." >&2
     exit 1

@@ -407,6 +407,8 @@ def _as_claimed(segment: MemorySegment) -> ClaimedSegment:
         tenant=job.tenant,
         pipeline=job.pipeline,
         spec_version=job.spec_version,
+        lane=job.lane,
+        size_class=job.size_class,
         params=job.params,
         batch_key=job.batch_key,
         input=job.input,

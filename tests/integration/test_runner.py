@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ from pipeline.cage import Cage
 from pipeline.errors import DeviceOutOfMemory, ModelError
 from pipeline.models.shelf import open_shelf
 from pipeline.pipelines.motion import Motion
+from pipeline.rows import pack_rows
 from storage.claims import Heartbeat
 from storage.errors import DatabaseUnavailable, ObjectStoreUnavailable
 from storage.fleet import Fleet
 from storage.ids import new_id
-from storage.job import JobState, Rows
+from storage.job import Done, JobState, Rows
 from storage.sql_claims import SqlClaims
 from tests.integration.queue_bed import Bed, done_twice, make_clip, make_still, open_objects
 from workers.flags import SharedFlags
@@ -143,6 +145,24 @@ def test_many_segments_are_rung_for(bed: Bed, station: Station, rung: Rung, tmp_
     (_, _, planned), again = rung.rings
     assert planned > 2
     assert again == ("cpu", "long", 1)
+
+
+def test_a_video_whose_segments_all_held_nothing_fails_as_undecodable(
+    bed: Bed, station: Station, tmp_path: Path
+) -> None:
+    job_id = bed.submit(make_clip(tmp_path / "clip.mp4"), size_class="long")
+    Runner(replace(station, limits=replace(station.limits, segment_seconds=0.02, shift_seconds=0.0001))).work()
+    worker_id, packed = station.pulse.worker_id, pack_rows([])
+    nothing = Rows(0, len(packed), hashlib.sha256(packed).hexdigest(), inline=packed)
+    while bed.jobs.get(job_id).segments_left:
+        claim = station.claims.claim(worker_id, lanes=["cpu"], size_classes=["long"], serves=[("motion", 1)], limit=1)
+        assert claim is not None
+        station.claims.finish(claim, [Done(segment.id, nothing) for segment in claim.segments])
+    Runner(station).work()
+    job = bed.jobs.get(job_id)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error["code"] == "media.undecodable"
 
 
 def test_large_results_become_an_object_under_the_claims_own_key(bed: Bed, station: Station) -> None:

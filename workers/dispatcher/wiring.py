@@ -38,9 +38,9 @@ def build(settings: DispatcherSettings, resources: ExitStack) -> Dispatcher:
 
 
 def serve_metrics(settings: DispatcherSettings) -> None:
-    """Serve Prometheus metrics on 127.0.0.1, if a port is set."""
+    """Serve Prometheus metrics, if a port is set."""
     if settings.dispatcher_metrics_port:
-        start_http_server(settings.dispatcher_metrics_port, addr="127.0.0.1")
+        start_http_server(settings.dispatcher_metrics_port, addr=settings.metrics_host)
 
 
 def _duties(settings: DispatcherSettings, database: Database, doorbell: Doorbell, bell: Bell) -> list[Duty]:
