@@ -23,6 +23,9 @@ CUT_LEVELS = 20
 STILL_LEVELS = 6
 #: largest change of exposure, in grey levels, that is evened out before pictures are compared
 MAX_SHIFT = 64
+#: standard deviation in grey levels under which a picture is flat (black, a lens cap): there is nothing to even out,
+#: and a change to or from it is no change of exposure
+FLAT_LEVELS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def background(window: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 def levelled(picture: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return ``picture`` as bright as ``other``: shifted by the median difference, which cameras' exposure makes."""
     shift = int(np.median(other.astype(np.int16) - picture))
-    if not 0 < abs(shift) <= MAX_SHIFT:
+    flat = min(float(picture.std()), float(other.std())) < FLAT_LEVELS
+    if flat or not 0 < abs(shift) <= MAX_SHIFT:
         return picture
     return np.asarray(np.clip(picture.astype(np.int16) + shift, 0, 255), dtype=np.uint8)
 

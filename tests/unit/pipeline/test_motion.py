@@ -229,3 +229,11 @@ def test_a_summary_of_a_very_long_input_stays_small():
     assert len(told["scene_cuts"]) == len(told["still"]) == 1000
     assert told["truncated"] == ["scene_cuts", "still"]
     assert len(json.dumps(told)) < 150_000
+
+
+def test_black_between_two_scenes_is_cut_off_and_leaves_no_ghosts():
+    dim = (scenery() // 4).astype(np.uint8)  # darker than what exposure alone evens out
+    black = np.zeros_like(dim)
+    rows = observed([dim] * 4 + [black] * 4 + [dim] * 4, EVERY_FRAME)
+    assert [place for place, row in enumerate(rows) if row["is_cut"]] == [4, 8]
+    assert all(row["objects"] == [] and row["activity"] == 0 for row in rows)
