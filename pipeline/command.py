@@ -21,7 +21,7 @@ from pipeline.pipelines.catalog import load_pipelines
 from pipeline.rows import RowWriter, read_rows
 from pipeline.run import Plan, Work, plan_input, run_works
 from pipeline.settings import PipelineSettings
-from pipeline.spec import ParamsInvalid, canonical_params
+from pipeline.spec import ParamsInvalid, canonical_params, with_defaults
 
 
 def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
@@ -35,7 +35,7 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
     if not options.path.is_file():
         parser.error(f"{options.path} is not a file")
     pipeline = next(iter(load_pipelines([options.pipeline]).values()))
-    params = _params(pipeline, options)
+    params = _params(pipeline, options, {"sampler/stride": settings.default_stride, "width": settings.default_width})
     shelf = open_shelf(
         model_dir=settings.model_dir,
         cache_dir=settings.model_cache,
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _params(pipeline: Pipeline, options: argparse.Namespace) -> dict[str, Any]:
+def _params(pipeline: Pipeline, options: argparse.Namespace, defaults: Mapping[str, Any]) -> dict[str, Any]:
     try:
         params = json.loads(options.params)
     except ValueError as error:
@@ -88,7 +88,7 @@ def _params(pipeline: Pipeline, options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, name) is not None:
             params[name] = getattr(options, name)
     try:
-        return canonical_params(pipeline.spec.params_schema, params)
+        return canonical_params(with_defaults(pipeline.spec.params_schema, defaults), params)
     except ParamsInvalid as error:
         raise ParamsError(str(error), advice="See python -m pipeline --list.") from error
 

@@ -68,6 +68,21 @@ def canonical_params(schema: Mapping[str, Any], params: Mapping[str, Any]) -> di
     return filled
 
 
+def with_defaults(schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema with other defaults, by path: ``{"width": 320, "sampler/stride": 10}``.
+
+    A path that the schema does not have is passed over: not every pipeline samples.
+    """
+    changed: dict[str, Any] = deepcopy(dict(schema))
+    for path, value in defaults.items():
+        part: Any = changed
+        for name in path.split("/"):
+            part = part.get("properties", {}).get(name, {})
+        if part:
+            part["default"] = value
+    return changed
+
+
 def canonical_json(value: Any) -> str:
     """Return the one text of a JSON value: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from pipeline.spec import canonical_params
+from pipeline.spec import canonical_params, with_defaults
 from storage.registry import PipelineRow, Registry
 from web.errors import Problem
 
@@ -39,10 +40,20 @@ class Remembered(Generic[Value]):
 
 
 class Catalog:
-    """Pipelines by name."""
+    """Pipelines by name, with this installation's defaults in their schemas."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._rows = Remembered(lambda: {row.name: row for row in registry.pipelines()})
+    def __init__(self, registry: Registry, defaults: Mapping[str, Any] | None = None) -> None:
+        """``defaults``: see ``pipeline.spec.with_defaults``."""
+
+        def adapted(row: PipelineRow) -> PipelineRow:
+            schema = with_defaults(row.spec["params_schema"], defaults or {})
+            return replace(row, spec={**row.spec, "params_schema": schema})
+
+        self._rows = Remembered(lambda: {row.name: adapted(row) for row in registry.pipelines()})
+
+    def pipelines(self) -> Sequence[PipelineRow]:
+        """Return all, by name, as they are now."""
+        return list(self._rows.get(fresh=True).values())
 
     def pipeline(self, name: str) -> PipelineRow:
         """Return a pipeline. Raises: Problem with code pipeline.unknown, naming those there are."""

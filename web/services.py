@@ -67,7 +67,7 @@ def build_services(settings: WebSettings) -> Services:
         fleet=fleet,
         doorbell=Doorbell(redis_url),
         hints=hints,
-        catalog=Catalog(registry),
+        catalog=Catalog(registry, settings.default_params),
         situation=Situation(depth, fleet),
         waiting=WaitingRoom(jobs, hints, seats=settings.web_threads // 2, recheck_seconds=settings.recheck_seconds),
     )

@@ -27,6 +27,12 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
     upload_url_seconds: int = Field(
         default=3600, ge=60, le=604_800, description="How long the signed URL of an upload part is good."
     )
+    default_stride: int = Field(
+        default=5, ge=1, le=1_000_000, description="Every how many-th frame is looked at where a job does not say."
+    )
+    default_width: int = Field(
+        default=640, ge=16, le=4096, description="Pixels that frames are shrunk to where a job does not say."
+    )
     max_wait_seconds: float = Field(
         default=60.0, ge=0, le=300, description="Longest `?wait=` and `Prefer: wait=` that is honoured."
     )
@@ -60,6 +66,11 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level that is logged."
     )
+
+    @property
+    def default_params(self) -> dict[str, int]:
+        """Defaults of this installation, by their place in a pipeline's parameters."""
+        return {"sampler/stride": self.default_stride, "width": self.default_width}
 
     @field_validator("public_url")
     @classmethod

@@ -30,7 +30,7 @@ class Activation(BaseModel):
 def list_pipelines() -> Response:
     """List the pipelines with the JSON Schema of their parameters."""
     scene = services().situation.scene()
-    rows = services().registry.pipelines()
+    rows = services().catalog.pipelines()
     return answer(PipelineList(pipelines=[pipeline_document(row, scene) for row in rows]))
 
 
@@ -39,10 +39,10 @@ def list_pipelines() -> Response:
 @bp.output(PipelineDocument)
 def get_pipeline(name: str) -> Response:
     """Look at one pipeline."""
-    row = services().registry.pipeline(name)
-    if row is None:
-        raise Problem("resource.unknown", "no such pipeline", advice="see GET /v1/pipelines")
-    return answer(pipeline_document(row, services().situation.scene()))
+    for row in services().catalog.pipelines():
+        if row.name == name:
+            return answer(pipeline_document(row, services().situation.scene()))
+    raise Problem("resource.unknown", "no such pipeline", advice="see GET /v1/pipelines")
 
 
 @bp.get("/models")
