@@ -48,10 +48,7 @@ _REGISTER_PIPELINE = text("""
         AND (p.spec_version, p.lane, p.spec) IS DISTINCT FROM (excluded.spec_version, excluded.lane, excluded.spec)
 """)
 
-_PIPELINES = text("""
-    SELECT name, spec_version, lane, spec, updated_at FROM pipelines
-    WHERE CAST(:name AS text) IS NULL OR name = :name ORDER BY name
-""")
+_PIPELINES = text("SELECT name, spec_version, lane, spec, updated_at FROM pipelines ORDER BY name")
 
 _REGISTER_MODEL = text("""
     INSERT INTO models (name, version, digest, task, card)
@@ -93,11 +90,8 @@ class Registry:
 
     def pipelines(self) -> Sequence[PipelineRow]:
         """By name."""
-        return self._find_pipelines(None)
-
-    def pipeline(self, name: str) -> PipelineRow | None:
-        """One row."""
-        return next(iter(self._find_pipelines(name)), None)
+        with self._database.transaction() as connection:
+            return [PipelineRow(**row._mapping) for row in connection.execute(_PIPELINES)]
 
     def register_model(self, *, name: str, version: str, digest: str, task: str, card: Mapping[str, Any]) -> None:
         """Insert; the first version of a name becomes active.
@@ -126,10 +120,6 @@ class Registry:
             connection.execute(_DEACTIVATE, {"name": name, "version": version})
             connection.execute(_ACTIVATE, {"name": name, "version": version})
             return True
-
-    def _find_pipelines(self, name: str | None) -> Sequence[PipelineRow]:
-        with self._database.transaction() as connection:
-            return [PipelineRow(**row._mapping) for row in connection.execute(_PIPELINES, {"name": name})]
 
 
 def _digests(connection: Connection, name: str) -> dict[str, str]:

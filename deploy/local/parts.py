@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import os
 import shutil
@@ -168,11 +167,6 @@ class Parts:
             return False
         finally:
             database.close()
-
-
-def flower_header(password: str) -> str:
-    """The value of the Authorization header that Flower asks for."""
-    return "Basic " + base64.b64encode(f"{FLOWER_USER}:{password}".encode()).decode()
 
 
 def _choose_ports(remembered: Mapping[str, int], *, random_ports: bool) -> dict[str, int]:

@@ -30,8 +30,3 @@ OWNED_PREFIXES = ("inputs/", "results/", "uploads/")
 def owner_id(key: str) -> str:
     """The part of a key where the id of its job or upload stands."""
     return key.partition("/")[2].partition("/")[0]
-
-
-def job_prefixes(job_id: str) -> tuple[str, str]:
-    """Prefixes that hold everything of one job."""
-    return f"inputs/{job_id}/", f"results/{job_id}/"
