@@ -27,17 +27,18 @@ _INSERT = text(f"""
         INSERT INTO jobs (id, tenant, state, pipeline, spec_version, params, batch_key, lane, size_class, priority,
             metadata, input_key, input_size_bytes, input_etag, input_sha256, input_filename, input_content_type,
             input_source_url, upload_id, fingerprint, idempotency_key, max_attempts, cost_seconds, run_after,
-            expires_at, queued_at)
+            expires_at, allow_partial, webhook_url, batch_id, queued_at)
         VALUES (CAST(:id AS uuid), :tenant, :state, :pipeline, :spec_version, CAST(:params AS jsonb), :batch_key, :lane,
             :size_class, :priority, CAST(:metadata AS jsonb), :input_key, :input_size_bytes, :input_etag,
             :input_sha256, :input_filename, :input_content_type, :input_source_url, CAST(:upload_id AS uuid),
-            :fingerprint, :idempotency_key, :max_attempts, :cost_seconds, :run_after, :expires_at,
+            :fingerprint, :idempotency_key, :max_attempts, :cost_seconds, :run_after, :expires_at, :allow_partial,
+            :webhook_url, CAST(:batch_id AS uuid),
             CASE WHEN :state = 'queued' THEN clock_timestamp() END)
         ON CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING *
     ), noted AS (
         INSERT INTO job_events (job_id, run, kind, data)
-        SELECT jobs.id, jobs.run, 'created', jsonb_build_object('state', jobs.state) FROM jobs
+        SELECT jobs.id, jobs.run, 'submitted', jsonb_build_object('state', jobs.state) FROM jobs
     )
     SELECT {JOB_COLUMNS} FROM jobs
 """)  # noqa: S608 - fixed text
@@ -144,6 +145,7 @@ def _record(new: NewJob) -> dict[str, Any]:
     same = (
         "id", "tenant", "pipeline", "spec_version", "batch_key", "lane", "size_class", "upload_id", "fingerprint",
         "idempotency_key", "max_attempts", "cost_seconds", "run_after", "expires_at",
+        "allow_partial", "webhook_url", "batch_id",
     )  # fmt: skip
     return {name: getattr(new, name) for name in same} | {
         "state": new.state.value,

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from storage.fingerprint import error_fingerprint
 from storage.job import TERMINAL_STATES, JobState
 from storage.jsonb import dump
 
@@ -56,10 +57,13 @@ _LOCK = text("""
 _END = text("""
     WITH given AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:ends AS jsonb))
-            AS g (job_id uuid, state text, error jsonb, summary jsonb)
+            AS g (job_id uuid, state text, error jsonb, summary jsonb, fingerprint text)
     ), ended AS (
         UPDATE jobs j SET
             state = g.state, error = g.error, summary = g.summary, stage = NULL, run_after = NULL,
+            error_fingerprint = g.fingerprint,
+            same_error_runs = CASE WHEN g.fingerprint IS NULL THEN 0
+                WHEN g.fingerprint = j.error_fingerprint THEN j.same_error_runs + 1 ELSE 1 END,
             progress = CASE WHEN g.state = 'succeeded' THEN 1 ELSE j.progress END,
             timings = j.timings
                 || jsonb_strip_nulls(jsonb_build_object(
@@ -109,7 +113,14 @@ def end_jobs(connection: Connection, ends: Sequence[JobEnd]) -> frozenset[str]:
     if not ends:
         return frozenset()
     given = [
-        {"job_id": end.job_id, "state": end.state.value, "error": end.error, "summary": end.summary} for end in ends
+        {
+            "job_id": end.job_id,
+            "state": end.state.value,
+            "error": end.error,
+            "summary": end.summary,
+            "fingerprint": None if end.error is None else error_fingerprint(end.error),
+        }
+        for end in ends
     ]
     return frozenset(connection.execute(_END, {"ends": dump(given)}).scalars())
 

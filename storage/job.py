@@ -107,6 +107,11 @@ class NewJob:
     #: predicted seconds of work, for fair queueing and the estimate of waiting time
     cost_seconds: float = 1.0
     upload_id: str | None = None
+    #: succeed with what could be had: segments that end dead or failed are named in ``missing_ranges``
+    allow_partial: bool = False
+    #: told of each terminal state, by the Standard Webhooks specification
+    webhook_url: str | None = None
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,17 @@ class Job:
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    allow_partial: bool
+    missing_ranges: Sequence[Mapping[str, Any]]
+    webhook_url: str | None
+    batch_id: str | None
+    error_fingerprint: str | None
+    #: runs in a row that ended dead or failed with this very error
+    same_error_runs: int
+    discarded_at: datetime | None
+    discarded_by: str | None
+    input_deleted_at: datetime | None
+    results_deleted_at: datetime | None
 
     @property
     def terminal(self) -> bool:

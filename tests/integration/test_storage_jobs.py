@@ -78,7 +78,7 @@ def test_a_job_is_stored_as_it_was_asked_for(queue: SqlQueue) -> None:
     assert (job.segments_total, job.progress, job.summary, job.error) == (0, 0.0, None, None)
     assert job.queued_at is not None
     assert job.created_at.tzinfo is not None
-    assert kinds(queue, job.id) == ["created"]
+    assert kinds(queue, job.id) == ["submitted"]
 
 
 def test_a_job_with_a_later_start_waits_for_it(queue: SqlQueue) -> None:
@@ -239,7 +239,7 @@ def test_history_tells_every_step_with_its_claim_and_worker(queue: SqlQueue) -> 
     finish(queue)
     merge = finish(queue, summary={"ok": 1})
     assert kinds(queue, job_id) == [
-        "created", "claimed", "running", "planned", "claimed", "done", "claimed", "done", "merging", "claimed", "done",
+        "submitted", "claimed", "running", "planned", "claimed", "done", "claimed", "done", "merging", "claimed", "done",
         "succeeded",
     ]  # fmt: skip
     last = [event for event in queue.store.events(job_id) if event["kind"] == "done"][-1]

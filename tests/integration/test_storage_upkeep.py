@@ -72,7 +72,7 @@ def test_due_segments_are_woken_in_batches_by_any_number_of_dispatchers(queue: S
     assert queue.upkeep.wake_due(limit=5) == {("cpu", "short")}
     together(*[partial(queue.upkeep.wake_due, 15)] * 4)
     assert {segment.state for job_id in jobs for segment in queue.segments(job_id)} == {"ready"}
-    assert [event["kind"] for event in queue.store.events(jobs[0])] == ["created", "due"]
+    assert [event["kind"] for event in queue.store.events(jobs[0])] == ["submitted", "due"]
 
 
 def test_queued_jobs_past_their_time_fail_once_and_running_ones_go_on(queue: SqlQueue) -> None:

@@ -24,7 +24,9 @@ def a_job(**changes: Any) -> Job:
         "segments_left": 0, "progress": 0.0, "stage": None, "attempts": 0, "media": None, "summary": None,
         "warnings": [], "error": None, "timings": {}, "models": [], "frames": 0, "cost_seconds": 4.0, "created_at": NOW,
         "updated_at": NOW, "run_after": None, "expires_at": None, "queued_at": NOW, "started_at": None,
-        "finished_at": None,
+        "finished_at": None, "allow_partial": False, "missing_ranges": [], "webhook_url": None, "batch_id": None,
+        "error_fingerprint": None, "same_error_runs": 0, "discarded_at": None, "discarded_by": None,
+        "input_deleted_at": None, "results_deleted_at": None,
     }  # fmt: skip
     return Job(**(fields | changes))
 

@@ -1,0 +1,145 @@
+"""Partial success, dead letters, batches, webhooks, retention and who did what."""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+JOBS = """
+ALTER TABLE jobs
+    ADD COLUMN allow_partial boolean NOT NULL DEFAULT false,
+    ADD COLUMN missing_ranges jsonb NOT NULL DEFAULT '[]',
+    ADD COLUMN batch_id uuid,
+    ADD COLUMN webhook_url text,
+    ADD COLUMN error_fingerprint text,
+    ADD COLUMN same_error_runs integer NOT NULL DEFAULT 0,
+    ADD COLUMN discarded_at timestamptz,
+    ADD COLUMN discarded_by text,
+    ADD COLUMN input_deleted_at timestamptz,
+    ADD COLUMN results_deleted_at timestamptz;
+CREATE INDEX jobs_dead ON jobs (error_fingerprint, id) WHERE state = 'dead' AND discarded_at IS NULL;
+CREATE INDEX jobs_by_batch ON jobs (batch_id, state) WHERE batch_id IS NOT NULL;
+CREATE INDEX jobs_ended ON jobs (finished_at)
+    WHERE finished_at IS NOT NULL AND (input_deleted_at IS NULL OR results_deleted_at IS NULL);
+"""
+
+# Who did what, when: kept apart from job_events, which go with their job.
+AUDIT = """
+CREATE TABLE audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by text NOT NULL,
+    action text NOT NULL,
+    tenant text,
+    target jsonb NOT NULL DEFAULT '{}'
+);
+CREATE TABLE replay_orders (
+    id uuid PRIMARY KEY,
+    state text NOT NULL CONSTRAINT replay_orders_state CHECK (state IN ('running', 'finished', 'canceled')),
+    by text NOT NULL,
+    tenant text,
+    filter jsonb NOT NULL,
+    params jsonb,
+    force boolean NOT NULL DEFAULT false,
+    per_second double precision NOT NULL CHECK (per_second > 0),
+    cursor uuid,
+    until_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    replayed integer NOT NULL DEFAULT 0,
+    skipped integer NOT NULL DEFAULT 0,
+    refusals jsonb NOT NULL DEFAULT '[]',
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz
+);
+CREATE INDEX replay_orders_running ON replay_orders (id) WHERE state = 'running';
+"""
+
+BATCHES = """
+CREATE TABLE batches (
+    id uuid PRIMARY KEY,
+    tenant text NOT NULL,
+    name text,
+    state text NOT NULL CONSTRAINT batches_state CHECK (state IN ('open', 'running', 'finished', 'canceled')),
+    fingerprint text NOT NULL,
+    idempotency_key text,
+    defaults jsonb NOT NULL DEFAULT '{}',
+    max_queue integer,
+    items_total integer NOT NULL DEFAULT 0,
+    items_rejected integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    closed_at timestamptz,
+    finished_at timestamptz
+);
+CREATE UNIQUE INDEX batches_idempotency ON batches (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX batches_by_tenant ON batches (tenant, id);
+CREATE INDEX batches_unfinished ON batches (id) WHERE state IN ('open', 'running');
+CREATE TABLE batch_items (
+    batch_id uuid NOT NULL REFERENCES batches (id) ON DELETE CASCADE,
+    index integer NOT NULL,
+    key text NOT NULL,
+    state text NOT NULL CONSTRAINT batch_items_state CHECK (state IN ('waiting', 'expanding', 'made', 'rejected')),
+    item jsonb NOT NULL,
+    job_id uuid,
+    error jsonb,
+    PRIMARY KEY (batch_id, index)
+);
+CREATE UNIQUE INDEX batch_items_key ON batch_items (batch_id, key);
+CREATE INDEX batch_items_waiting ON batch_items (batch_id, index) WHERE state IN ('waiting', 'expanding');
+"""
+
+WEBHOOKS = """
+CREATE TABLE webhook_secrets (
+    id uuid PRIMARY KEY,
+    tenant text NOT NULL,
+    secret bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamptz
+);
+CREATE INDEX webhook_secrets_by_tenant ON webhook_secrets (tenant, created_at);
+CREATE TABLE webhook_endpoints (
+    id uuid PRIMARY KEY,
+    tenant text NOT NULL,
+    url text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    disabled_at timestamptz,
+    disabled_why text,
+    UNIQUE (tenant, url)
+);
+CREATE TABLE webhook_events (
+    id uuid PRIMARY KEY,
+    tenant text NOT NULL,
+    job_id uuid NOT NULL,
+    run integer NOT NULL,
+    kind text NOT NULL,
+    url text NOT NULL,
+    body jsonb NOT NULL,
+    state text NOT NULL CONSTRAINT webhook_events_state CHECK (
+        state IN ('pending', 'delivered', 'failed', 'disabled')),
+    attempts integer NOT NULL DEFAULT 0,
+    next_at timestamptz,
+    last_status integer,
+    last_error text,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    delivered_at timestamptz,
+    UNIQUE (job_id, run, kind)
+);
+CREATE INDEX webhook_events_due ON webhook_events (next_at) WHERE state = 'pending';
+CREATE INDEX webhook_events_by_tenant ON webhook_events (tenant, id);
+"""
+
+# Inputs whose bytes must leave every worker's disk: told with the heartbeat, forgotten after a day.
+ERASURE = """
+CREATE TABLE erased_inputs (
+    key text PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX erased_inputs_at ON erased_inputs (at);
+"""
+
+
+def upgrade():
+    for statements in (JOBS, AUDIT, BATCHES, WEBHOOKS, ERASURE):
+        op.execute(statements)
+
+
+def downgrade():
+    raise NotImplementedError("revisions only go forward; restore a backup instead")
