@@ -6,7 +6,9 @@
 ...     print(job.summary)
 """
 
+from framequeue.batches import Batch
 from framequeue.client import Client
+from framequeue.dead import DeadGroup, ReplayOrder
 from framequeue.documents import Fault, Frame, JobWarning, Page, Pipeline, Upload
 from framequeue.errors import (
     APIConnectionError,
@@ -26,15 +28,18 @@ from framequeue.errors import (
 )
 from framequeue.job import Job
 from framequeue.version import __version__
+from framequeue.webhooks import WebhookInvalidError, verify
 
 __all__ = [
     "APIConnectionError",
     "APIError",
     "APIStatusError",
     "AuthenticationError",
+    "Batch",
     "Client",
     "ConfigurationError",
     "ConflictError",
+    "DeadGroup",
     "Fault",
     "Frame",
     "FramequeueError",
@@ -47,8 +52,11 @@ __all__ = [
     "PermissionDeniedError",
     "Pipeline",
     "RateLimitError",
+    "ReplayOrder",
     "ServerError",
     "Upload",
     "WaitTimeoutError",
+    "WebhookInvalidError",
     "__version__",
+    "verify",
 ]

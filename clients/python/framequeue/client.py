@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import httpx2
 
+from framequeue.batches import Batches
+from framequeue.dead import DeadLetters
 from framequeue.documents import Frame, Page, Pipeline, as_mappings, as_text
 from framequeue.errors import WaitTimeoutError
 from framequeue.job import Job
@@ -21,6 +23,7 @@ from framequeue.sources import OnProgress, Remote, source_of
 from framequeue.submission import Order, Submission
 from framequeue.transport import Call, Transport
 from framequeue.waiting import Poll, job_path
+from framequeue.webhooks import Webhooks
 
 
 class Client:
@@ -47,6 +50,12 @@ class Client:
         connection = find_connection(base_url, api_key)
         self.base_url = connection.base_url
         self._transport = Transport(connection, timeout=timeout, max_retries=max_retries, http_transport=http_transport)
+        #: many items under one name
+        self.batches = Batches(self._transport)
+        #: for operators: jobs that used up their attempts
+        self.dead = DeadLetters(self._transport)
+        #: secrets, deliveries and endpoints
+        self.webhooks = Webhooks(self._transport)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -72,7 +81,10 @@ class Client:
         metadata: Mapping[str, Any] | None = None,
         run_after: datetime | str | None = None,
         expires_in_seconds: int | None = None,
+        allow_partial: bool = False,
+        webhook_url: str | None = None,
         idempotency_key: str | None = None,
+        batch: tuple[str, str] | None = None,
         filename: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Job:
@@ -81,6 +93,8 @@ class Client:
         source: a path; bytes; or text that begins with http://, https:// (the server fetches it) or s3://.
         Files above 64 MiB go up in parts, several at once; a broken upload goes on where it stopped when the same file
         is submitted again. on_progress(bytes sent, bytes in all) is called as bytes leave.
+        allow_partial: succeed with what could be had of a damaged video. webhook_url: told when the job has ended.
+        batch: (id of an open batch, unique name in it) that the job is to be counted in.
         Raises: ConfigurationError (file cannot be read), APIError.
         """
         order = Order(
@@ -91,6 +105,10 @@ class Client:
             run_after=run_after.isoformat() if isinstance(run_after, datetime) else run_after,
             expires_in_seconds=expires_in_seconds,
             idempotency_key=idempotency_key or str(uuid.uuid4()),
+            allow_partial=allow_partial,
+            webhook_url=webhook_url,
+            batch_id=batch[0] if batch else None,
+            batch_key=batch[1] if batch else None,
         )
         submission = Submission(self._transport, order, on_progress)
         found = source_of(source, filename)
@@ -230,6 +248,16 @@ class Client:
         """Yield what this installation can run. Raises: APIError."""
         found = self._transport.json(Call("GET", "/v1/pipelines"))
         return map(Pipeline.read, as_mappings(found.get("pipelines")))
+
+    def history(self, job_id: str) -> Iterator[Mapping[str, Any]]:
+        """Yield what happened to a job, oldest first: kind, at, run, segment. Raises: NotFoundError, APIError."""
+        cursor: str | None = None
+        while True:
+            page = self._transport.json(Call("GET", f"{job_path(job_id)}/history", query={"cursor": cursor}))
+            yield from as_mappings(page.get("events"))
+            cursor = as_text(page.get("next_cursor"))
+            if cursor is None:
+                return
 
     def health(self) -> Mapping[str, Any]:
         """Return what ``/health`` says. Raises: APIError."""

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framequeue.batches import Batch
     from framequeue.job import Job
 
 
@@ -42,12 +43,12 @@ class ConfigurationError(FramequeueError):
 
 
 class WaitTimeoutError(FramequeueError):
-    """The job has not ended in the time given; it goes on, and ``job`` is how it stood last."""
+    """A job or a batch has not ended in the time given; it goes on, and ``job`` is how it stood last."""
 
     code = "wait.timed_out"
 
-    def __init__(self, job: Job, seconds: float) -> None:
-        super().__init__(f"job {job.id} is still {job.state} after {seconds:g} s")
+    def __init__(self, job: Job | Batch, seconds: float) -> None:
+        super().__init__(f"{type(job).__name__.lower()} {job.id} is still {job.state} after {seconds:g} s")
         self.job = job
 
 

@@ -27,6 +27,11 @@ class Order:
     run_after: str | None
     expires_in_seconds: int | None
     idempotency_key: str
+    allow_partial: bool = False
+    webhook_url: str | None = None
+    #: the open batch it belongs to, and its unique name in it
+    batch_id: str | None = None
+    batch_key: str | None = None
 
     def members(self) -> dict[str, Any]:
         """Return the members of the request that are set."""
@@ -37,6 +42,10 @@ class Order:
             "metadata": dict(self.metadata) or None,
             "run_after": self.run_after,
             "expires_in_seconds": self.expires_in_seconds,
+            "allow_partial": self.allow_partial or None,
+            "webhook_url": self.webhook_url,
+            "batch_id": self.batch_id,
+            "batch_key": self.batch_key,
         }
         return {name: value for name, value in members.items() if value is not None}
 

@@ -142,7 +142,7 @@ class Journal:
 
     def __init__(self, base_url: str, folder: Path | None = None) -> None:
         self._base_url = base_url
-        self._folder = folder or _cache_folder() / "framequeue" / "uploads"
+        self._folder = folder or cache_folder() / "framequeue" / "uploads"
 
     def find(self, source: Local) -> str | None:
         """Return the id of the upload that was begun for this file in this version."""
@@ -179,7 +179,8 @@ class Journal:
         return self._folder / f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.json"
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Return where this user keeps what may be lost."""
     named = os.environ.get("XDG_CACHE_HOME")
     try:
         return Path(named) if named else Path.home() / ".cache"

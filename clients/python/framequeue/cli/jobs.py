@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -11,7 +12,7 @@ import click
 from framequeue.cli.connect import Connect
 from framequeue.cli.params import read_metadata, read_params
 from framequeue.cli.progress import bars
-from framequeue.cli.render import note_of, one_line, print_jobs
+from framequeue.cli.render import note_of, one_line, print_jobs, print_json
 from framequeue.errors import APIError, FramequeueError
 from framequeue.job import Job
 
@@ -99,6 +100,28 @@ def replay(connect: Connect, ids: Sequence[str], *, single: Sequence[str], param
     changed = read_params(params, single) if params or single else None
     with connect() as client:
         return _each(ids, lambda job_id: client.replay(job_id, changed), as_json=as_json)
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@_json_option
+@click.pass_obj
+def history(connect: Connect, job_id: str, *, as_json: bool) -> int:
+    """Show what happened to a job, event by event."""
+    with connect() as client:
+        for event in client.history(job_id):
+            if as_json:
+                print_json(event)
+                continue
+            facts = {name: value for name, value in event.items() if value is not None}
+            at, run, kind = (str(facts.pop(name, "")) for name in ("at", "run", "kind"))
+            rest = "  ".join(f"{name}={_flat(value)}" for name, value in facts.items() if name != "id")
+            click.echo(f"{at}  run {run}  {kind}  {rest}".rstrip())
+    return 0
+
+
+def _flat(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 @click.command("list")

@@ -9,10 +9,13 @@ import sys
 
 import click
 
+from framequeue.cli.backlog import backlog
 from framequeue.cli.connect import Connect
-from framequeue.cli.jobs import cancel, list_jobs, replay, result, status, wait
+from framequeue.cli.dead import dead
+from framequeue.cli.jobs import cancel, history, list_jobs, replay, result, status, wait
 from framequeue.cli.ping import ping, pipelines
 from framequeue.cli.submit import submit
+from framequeue.cli.webhooks import webhooks
 from framequeue.errors import FramequeueError, JobFailedError
 from framequeue.version import __version__
 
@@ -39,7 +42,21 @@ def cli(context: click.Context, url: str | None, api_key: str | None, timeout: f
     context.obj = Connect(url=url, api_key=api_key, timeout=timeout, retries=retries)
 
 
-for command in (submit, status, wait, result, cancel, replay, list_jobs, pipelines, ping):
+for command in (
+    submit,
+    status,
+    wait,
+    result,
+    cancel,
+    replay,
+    history,
+    list_jobs,
+    backlog,
+    dead,
+    webhooks,
+    pipelines,
+    ping,
+):
     cli.add_command(command)
 
 

@@ -78,7 +78,7 @@ def submit(
         "metadata": read_metadata(metadata),
     }
     with connect() as client:
-        sources = expand(paths, recursive=recursive, accepts=cache(lambda: _accepted(client, pipeline)))
+        sources = expand(paths, recursive=recursive, accepts=cache(lambda: accepted(client, pipeline)))
         items = [Item(number, source) for number, source in enumerate(sources)]
         if not items:
             raise click.UsageError(f"nothing that pipeline {pipeline} takes was found")
@@ -203,8 +203,8 @@ def expand(paths: Sequence[str], *, recursive: bool, accepts: Callable[[], Colle
             raise click.UsageError(f"{text} is a folder; --recursive takes what is in it")
 
 
-def _accepted(client: Client, pipeline: str) -> Collection[str]:
-    """What a pipeline takes; all there is if it is unknown: then the server says so."""
+def accepted(client: Client, pipeline: str) -> Collection[str]:
+    """Return what a pipeline takes; all there is if it is unknown: then the server says so."""
     found = [item.accepts for item in client.pipelines() if item.name == pipeline]
     return found[0] if found else ("image", "video", "sensor")
 
@@ -213,11 +213,12 @@ def _media_in(folder: Path, accepts: Collection[str]) -> Iterator[str]:
     for here, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and _kind_of(name) in accepts:
+            if not name.startswith(".") and kind_of(name) in accepts:
                 yield os.path.join(here, name)
 
 
-def _kind_of(name: str) -> str:
+def kind_of(name: str) -> str:
+    """Return image, video or sensor by a file name, or something else."""
     if Path(name).suffix.lower() in _SENSOR_SUFFIXES:
         return "sensor"
     return (mimetypes.guess_type(name)[0] or "").partition("/")[0]
