@@ -53,6 +53,8 @@ CREATE TABLE replay_orders (
 CREATE INDEX replay_orders_running ON replay_orders (id) WHERE state = 'running';
 """
 
+# An item is a line of the manifest; what a prefix expands into are further parts of its index. Two lists of a batch's
+# work are short: batches that are not ended (or still have jobs to cancel), and items that are not jobs yet.
 BATCHES = """
 CREATE TABLE batches (
     id uuid PRIMARY KEY,
@@ -63,27 +65,37 @@ CREATE TABLE batches (
     idempotency_key text,
     defaults jsonb NOT NULL DEFAULT '{}',
     max_queue integer,
+    items_max integer NOT NULL,
+    next_index integer NOT NULL DEFAULT 0,
     items_total integer NOT NULL DEFAULT 0,
     items_rejected integer NOT NULL DEFAULT 0,
+    canceling boolean NOT NULL DEFAULT false,
+    replay jsonb,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
     finished_at timestamptz
-);
+) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX batches_idempotency ON batches (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX batches_by_tenant ON batches (tenant, id);
-CREATE INDEX batches_unfinished ON batches (id) WHERE state IN ('open', 'running');
+CREATE INDEX batches_unfinished ON batches (id) WHERE state IN ('open', 'running') OR canceling;
 CREATE TABLE batch_items (
     batch_id uuid NOT NULL REFERENCES batches (id) ON DELETE CASCADE,
     index integer NOT NULL,
-    key text NOT NULL,
-    state text NOT NULL CONSTRAINT batch_items_state CHECK (state IN ('waiting', 'expanding', 'made', 'rejected')),
+    part integer NOT NULL DEFAULT 0,
+    key text,
+    state text NOT NULL CONSTRAINT batch_items_state CHECK (
+        state IN ('waiting', 'expanding', 'expanded', 'made', 'rejected')),
+    digest text NOT NULL,
     item jsonb NOT NULL,
     job_id uuid,
     error jsonb,
-    PRIMARY KEY (batch_id, index)
-);
-CREATE UNIQUE INDEX batch_items_key ON batch_items (batch_id, key);
-CREATE INDEX batch_items_waiting ON batch_items (batch_id, index) WHERE state IN ('waiting', 'expanding');
+    PRIMARY KEY (batch_id, index, part),
+    CONSTRAINT batch_items_made CHECK ((job_id IS NOT NULL) = (state = 'made'))
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+CREATE UNIQUE INDEX batch_items_key ON batch_items (batch_id, key) WHERE key IS NOT NULL AND state <> 'rejected';
+CREATE INDEX batch_items_waiting ON batch_items (batch_id, state, index, part)
+    WHERE state IN ('waiting', 'expanding');
+CREATE INDEX batch_items_rejected ON batch_items (batch_id, index, part) WHERE state = 'rejected';
 """
 
 WEBHOOKS = """
@@ -100,10 +112,18 @@ CREATE TABLE webhook_endpoints (
     tenant text NOT NULL,
     url text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    used_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    delivered_at timestamptz,
+    failing_since timestamptz,
+    last_status integer,
+    last_error text,
     disabled_at timestamptz,
     disabled_why text,
     UNIQUE (tenant, url)
 );
+CREATE INDEX webhook_endpoints_by_tenant ON webhook_endpoints (tenant, id);
+CREATE INDEX webhook_endpoints_failing ON webhook_endpoints (failing_since) WHERE failing_since IS NOT NULL;
+CREATE INDEX webhook_endpoints_used ON webhook_endpoints (used_at);
 CREATE TABLE webhook_events (
     id uuid PRIMARY KEY,
     tenant text NOT NULL,
@@ -111,19 +131,28 @@ CREATE TABLE webhook_events (
     run integer NOT NULL,
     kind text NOT NULL,
     url text NOT NULL,
+    receiver text NOT NULL GENERATED ALWAYS AS (
+        coalesce(lower(substring(url FROM '^[A-Za-z]+://[^/?#]*')), '')) STORED,
     body jsonb NOT NULL,
     state text NOT NULL CONSTRAINT webhook_events_state CHECK (
         state IN ('pending', 'delivered', 'failed', 'disabled')),
     attempts integer NOT NULL DEFAULT 0,
+    retries integer NOT NULL DEFAULT 0,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
     next_at timestamptz,
+    claim_id uuid,
     last_status integer,
     last_error text,
+    log jsonb NOT NULL DEFAULT '[]',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     delivered_at timestamptz,
-    UNIQUE (job_id, run, kind)
-);
-CREATE INDEX webhook_events_due ON webhook_events (next_at) WHERE state = 'pending';
+    UNIQUE (job_id, run, kind),
+    CONSTRAINT webhook_events_due CHECK ((next_at IS NOT NULL) = (state = 'pending'))
+) WITH (fillfactor = 80);
+CREATE INDEX webhook_events_pending ON webhook_events (tenant, receiver, next_at) WHERE state = 'pending';
 CREATE INDEX webhook_events_by_tenant ON webhook_events (tenant, id);
+CREATE INDEX webhook_events_by_state ON webhook_events (tenant, state, id);
+CREATE INDEX webhook_events_old ON webhook_events (created_at) WHERE state <> 'pending';
 """
 
 # Inputs whose bytes must leave every worker's disk: told with the heartbeat, forgotten after a day.
