@@ -15,8 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from storage.fingerprint import error_fingerprint
+from storage.ids import new_id
 from storage.job import TERMINAL_STATES, JobState
 from storage.jsonb import dump
+from storage.webhook_event import INSERT_WEBHOOK
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ _LOCK = text("""
     FROM jobs WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
-# One statement: the state, the segments nobody needs any more, and the event.
-_END = text("""
+# One statement: the state, the segments nobody needs any more, the webhook to be sent, and the events.
+_END = text(f"""
     WITH given AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:ends AS jsonb))
-            AS g (job_id uuid, state text, error jsonb, summary jsonb, fingerprint text)
+            AS g (job_id uuid, state text, error jsonb, summary jsonb, fingerprint text, webhook_id uuid)
     ), ended AS (
         UPDATE jobs j SET
             state = g.state, error = g.error, summary = g.summary, stage = NULL, run_after = NULL,
@@ -73,7 +75,8 @@ _END = text("""
             finished_at = clock_timestamp(), updated_at = clock_timestamp()
         FROM given g
         WHERE j.id = g.job_id AND j.state IN ('uploading', 'queued', 'running')
-        RETURNING j.id, j.run, j.state, g.error ->> 'code' AS code
+        RETURNING j.id, j.run, j.state, g.error ->> 'code' AS code, j.tenant, j.pipeline, j.metadata, j.error,
+            j.batch_id, j.finished_at, j.webhook_url, g.webhook_id
     ), unfinished AS MATERIALIZED (
         SELECT s.id FROM segments s JOIN ended e ON s.job_id = e.id
         WHERE s.state IN ('waiting', 'ready', 'claimed') ORDER BY s.id FOR NO KEY UPDATE OF s
@@ -82,12 +85,14 @@ _END = text("""
             state = 'dropped', claim_id = NULL, worker_id = NULL, run_after = NULL, finished_at = clock_timestamp()
         FROM unfinished u WHERE s.id = u.id
         RETURNING s.job_id
-    )
+    ), webhooks AS ({INSERT_WEBHOOK})
     INSERT INTO job_events (job_id, run, kind, data)
     SELECT e.id, e.run, e.state, jsonb_strip_nulls(jsonb_build_object('code', e.code, 'dropped', d.count))
     FROM ended e LEFT JOIN (SELECT job_id, count(*) FROM dropped GROUP BY job_id) d ON d.job_id = e.id
+    UNION ALL
+    SELECT job_id, run, 'webhook', jsonb_build_object('event', id, 'state', state) FROM webhooks
     RETURNING job_id::text
-""")
+""")  # noqa: S608 - fixed text
 
 _REQUEUE = text("""
     WITH idle AS (
@@ -119,6 +124,7 @@ def end_jobs(connection: Connection, ends: Sequence[JobEnd]) -> frozenset[str]:
             "error": end.error,
             "summary": end.summary,
             "fingerprint": None if end.error is None else error_fingerprint(end.error),
+            "webhook_id": new_id(),
         }
         for end in ends
     ]
