@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from storage.ending import JobEnd, LockedJob, end_jobs, lock_jobs, requeue_idle
+from storage.history import OUTCOME_WORDS, note_refused
 from storage.ids import new_id
 from storage.job import Bury, Claim, Done, Failed, GiveBack, JobState, Outcome, Retry, SegmentKind, SegmentState
 from storage.jsonb import dump
@@ -35,10 +36,11 @@ _WRITE_DONE = text("""
             rows_inline = decode(g.inline, 'base64'), rows_key = g.key,
             timings = g.timings, warnings = g.warnings, models = g.models
         FROM given g WHERE s.id = g.segment_id
-        RETURNING s.job_id, s.run, s.id, s.claim_id, s.worker_id, s.rows_count
+        RETURNING s.job_id, s.run, s.id, s.claim_id, s.worker_id, s.rows_count, s.rows_key, s.rows_sha256
     )
     INSERT INTO job_events (job_id, run, kind, segment_id, claim_id, worker_id, data)
-    SELECT job_id, run, 'done', id, claim_id, worker_id, jsonb_strip_nulls(jsonb_build_object('rows', rows_count))
+    SELECT job_id, run, 'done', id, claim_id, worker_id, jsonb_strip_nulls(jsonb_build_object(
+        'rows', rows_count, 'rows_key', rows_key, 'sha256', rows_sha256))
     FROM done
 """)
 
@@ -102,6 +104,12 @@ def finish(connection: Connection, claim: Claim, outcomes: Sequence[Outcome]) ->
     jobs = lock_jobs(connection, (homes[segment_id] for segment_id in named))
     settlement = settle(jobs, lock_held(connection, claim.id, named), outcomes)
     _write(connection, settlement)
+    refused = {
+        outcome.segment_id: OUTCOME_WORDS[type(outcome)]
+        for outcome in outcomes
+        if not settlement.accepted[outcome.segment_id]
+    }
+    note_refused(connection, claim, refused)
     return settlement.accepted
 
 

@@ -13,6 +13,7 @@ from storage.answers import Created, JobFilter, Page, QueuePlace, SegmentResult
 from storage.database import Database
 from storage.ending import JobEnd, end_jobs, lock_jobs
 from storage.errors import JobNotFound
+from storage.history import timeline
 from storage.ids import is_id
 from storage.job import Fault, InputRef, Job, JobState, NewJob, Rows, SegmentState
 from storage.job_rows import JOB_COLUMNS, job_from_row
@@ -26,11 +27,6 @@ _UPLOADING = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE state = 'uploading' ORD
 _SEGMENT_RESULTS = text("""
     SELECT index, state, start_pts, end_pts, frames, rows_count, rows_size_bytes, rows_sha256, rows_inline, rows_key
     FROM segments WHERE job_id = CAST(:id AS uuid) AND run = :run AND kind = 'infer' ORDER BY index
-""")
-
-_EVENTS = text("""
-    SELECT id, run, kind, at, segment_id::text AS segment_id, claim_id::text AS claim_id, worker_id, data
-    FROM job_events WHERE job_id = CAST(:id AS uuid) AND id > :after ORDER BY id LIMIT :limit
 """)
 
 #: ``list`` is a method below
@@ -122,10 +118,9 @@ class JobStore:
             return [_segment_result(row._asdict()) for row in rows]
 
     def events(self, job_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Mapping[str, Any]]:
-        """History rows: id, run, kind, at, segment_id, claim_id, worker_id, data."""
+        """The history of all runs, oldest first, behind event ``after``; see ``storage.history``."""
         with self._database.transaction() as connection:
-            rows = connection.execute(_EVENTS, {"id": job_id, "after": after, "limit": limit})
-            return [row._asdict() for row in rows]
+            return timeline(connection, job_id, after=after, limit=limit)
 
     def queue_place(self, job: Job) -> QueuePlace | None:
         """Where a queued job stands; None when it is not waiting for a worker."""

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from storage.claims import ClaimLost, Heartbeat, Lost
 from storage.fleet import MAX_LOSSES
+from storage.history import OUTCOME_WORDS
 from storage.job import (
     TERMINAL_STATES,
     Bury,
@@ -100,6 +101,8 @@ class MemoryClaims:
         self.rows: dict[str, MemorySegment] = {}
         self.workers: dict[str, str] = {}
         self.paused: set[tuple[str, str]] = set()
+        #: job id -> (outcome, reason) of what was refused
+        self.refused: dict[str, list[tuple[str, str]]] = {}
         self._numbers = count(1)
 
     # the port
@@ -170,10 +173,14 @@ class MemoryClaims:
 
     def finish(self, claim: Claim, outcomes: Sequence[Outcome]) -> Mapping[str, bool]:
         ranks = [Done, Failed, Bury, Retry, GiveBack]
-        return {
+        accepted = {
             outcome.segment_id: self._finish_one(claim, outcome)
             for outcome in sorted(outcomes, key=lambda outcome: ranks.index(type(outcome)))
         }
+        for outcome in outcomes:
+            if not accepted[outcome.segment_id]:
+                self._note_refused(claim, outcome.segment_id, OUTCOME_WORDS[type(outcome)])
+        return accepted
 
     def heartbeat(self, worker_id: str, progress: Mapping[str, tuple[int, int]]) -> Heartbeat:
         state = self.workers.get(worker_id)
@@ -220,6 +227,10 @@ class MemoryClaims:
         found = [segment for segment in self.rows.values() if segment.job.id == job_id]
         return sorted(found, key=lambda segment: (kinds.index(segment.kind), segment.index))
 
+    def refusals(self, job_id: str) -> list[tuple[str, str]]:
+        """Outcome and reason of what was refused, oldest first."""
+        return self.refused.get(job_id, [])
+
     def cancel(self, job_id: str) -> bool:
         return self._end(self.jobs[job_id], JobState.CANCELED)
 
@@ -259,6 +270,21 @@ class MemoryClaims:
         else:
             self._retry(segment, outcome)
         return True
+
+    def _note_refused(self, claim: Claim, segment_id: str, word: str) -> None:
+        row = self.rows.get(segment_id)
+        given = next((segment for segment in claim.segments if segment.id == segment_id), None)
+        if row is None or given is None:
+            return
+        if row.job.run != given.run:
+            reason = "replayed"
+        elif row.claim_id not in {None, claim.id}:
+            reason = "taken_over"
+        elif row.job.state in TERMINAL_STATES:
+            reason = "job_ended"
+        else:
+            reason = "segment_ended" if row.state in {SegmentState.DONE, SegmentState.DEAD} else "given_back"
+        self.refused.setdefault(row.job.id, []).append((word, reason))
 
     def _done(self, segment: MemorySegment, done: Done) -> None:
         job = segment.job

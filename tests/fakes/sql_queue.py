@@ -121,6 +121,11 @@ class SqlQueue(SqlClaims):
     def cancel(self, job_id: str) -> bool:
         return self.store.cancel(job_id)[1]
 
+    def refusals(self, job_id: str) -> list[tuple[str, str]]:
+        """Outcome and reason of what was refused, oldest first."""
+        refused = [event["data"] for event in self.store.events(job_id) if event["kind"] == "refused"]
+        return [(data["outcome"], data["reason"]) for data in refused]
+
     def pass_time(self, seconds: float) -> None:
         """Move every due time back instead of waiting, and wake what is due."""
         self.execute("UPDATE segments SET run_after = run_after - :by WHERE run_after IS NOT NULL", by=_span(seconds))
