@@ -4,10 +4,12 @@ StorageError
 ├── NotFound
 │   ├── JobNotFound
 │   ├── UploadNotFound
+│   ├── BatchNotFound
 │   └── ObjectNotFound
 ├── Refused                    the request contradicts what is stored
 │   ├── IdempotencyConflict
 │   ├── StateConflict
+│   ├── BatchFull
 │   ├── InputGone
 │   ├── CursorInvalid
 │   ├── ObjectTooLarge
@@ -46,6 +48,12 @@ class UploadNotFound(NotFound):
     code = "upload.unknown"
 
 
+class BatchNotFound(NotFound):
+    """No such batch for this tenant."""
+
+    code = "batch.unknown"
+
+
 class ObjectNotFound(NotFound):
     """The object store holds nothing under this key."""
 
@@ -68,6 +76,12 @@ class StateConflict(Refused):
     """The row is in a state from which this change is not allowed."""
 
     code = "state.conflict"
+
+
+class BatchFull(Refused):
+    """The batch holds as many items as one may have."""
+
+    code = "batch.full"
 
 
 class InputGone(Refused):

@@ -92,7 +92,7 @@ CREATE TABLE batch_items (
     PRIMARY KEY (batch_id, index, part),
     CONSTRAINT batch_items_made CHECK ((job_id IS NOT NULL) = (state = 'made'))
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-CREATE UNIQUE INDEX batch_items_key ON batch_items (batch_id, key) WHERE key IS NOT NULL AND state <> 'rejected';
+CREATE UNIQUE INDEX batch_items_key ON batch_items (batch_id, key) WHERE key IS NOT NULL;
 CREATE INDEX batch_items_waiting ON batch_items (batch_id, state, index, part)
     WHERE state IN ('waiting', 'expanding');
 CREATE INDEX batch_items_rejected ON batch_items (batch_id, index, part) WHERE state = 'rejected';
