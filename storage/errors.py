@@ -5,7 +5,8 @@ StorageError
 │   ├── JobNotFound
 │   ├── UploadNotFound
 │   ├── BatchNotFound
-│   └── ObjectNotFound
+│   ├── ObjectNotFound
+│   └── WebhookNotFound
 ├── Refused                    the request contradicts what is stored
 │   ├── IdempotencyConflict
 │   ├── StateConflict
@@ -13,7 +14,9 @@ StorageError
 │   ├── InputGone
 │   ├── CursorInvalid
 │   ├── ObjectTooLarge
-│   └── ObjectMismatch
+│   ├── ObjectMismatch
+│   ├── WebhookDisabled
+│   └── WebhookSecretsFull
 └── StorageUnavailable         try again later; nothing was acknowledged
     ├── DatabaseUnavailable
     └── ObjectStoreUnavailable
@@ -58,6 +61,12 @@ class ObjectNotFound(NotFound):
     """The object store holds nothing under this key."""
 
     code = "object.unknown"
+
+
+class WebhookNotFound(NotFound):
+    """No such webhook secret, delivery or endpoint for this tenant."""
+
+    code = "webhook.unknown"
 
 
 class Refused(StorageError):
@@ -106,6 +115,18 @@ class ObjectMismatch(Refused):
     """Size, checksum or part list of an object differ from what was declared."""
 
     code = "upload.mismatch"
+
+
+class WebhookDisabled(Refused):
+    """The endpoint has answered 410; nothing is sent there until it is enabled again."""
+
+    code = "webhook.disabled"
+
+
+class WebhookSecretsFull(Refused):
+    """As many secrets sign already as may."""
+
+    code = "webhook.secrets_full"
 
 
 class StorageUnavailable(StorageError):
