@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -14,11 +15,18 @@ from pathlib import Path
 from types import TracebackType
 
 from pipeline.errors import InputError
-from storage.errors import ObjectNotFound
+from storage.errors import ObjectNotFound, StorageUnavailable
 from storage.job import InputRef
 from storage.objects.port import ObjectStore, StoredObject
 
 LOCK_NAME = "lock"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class ScratchUnavailable(StorageUnavailable):
+    """This worker's local disk is full or broken: nobody's fault, and another worker may have room."""
+
+    code = "scratch.unavailable"
 
 
 class OwnFolder:
@@ -73,8 +81,8 @@ class Scratch:
     def input(self, source: InputRef) -> Iterator[tuple[Path, StoredObject]]:
         """Lend the input as a local file, fetched at most once while it is kept.
 
-        Raises: ObjectNotFound, ObjectStoreUnavailable, InputError ``input.changed`` when size or digest differ from
-        what the job was submitted with.
+        Raises: ObjectNotFound, ObjectStoreUnavailable, ScratchUnavailable, InputError ``input.changed`` when size or
+        digest differ from what the job was submitted with.
         """
         entry = self._entry(source)
         entry.users += 1
@@ -98,7 +106,7 @@ class Scratch:
             raise ObjectNotFound("the job has no stored input")
         self._evict(room=source.size_bytes or 0)
         path = self.folder / name
-        stored = self._objects.fetch(source.key, path)
+        stored = self._fetch(source.key, path)
         try:
             _check_same(source, stored)
         except InputError:
@@ -107,12 +115,25 @@ class Scratch:
         entry = self._entries[name] = _Entry(path, stored)
         return entry
 
-    def _evict(self, room: int = 0) -> None:
-        """Throw out the longest unused until the rest and ``room`` more bytes fit; never what is in use."""
+    def _fetch(self, key: str, path: Path) -> StoredObject:
+        """Copy to the local disk; on a full one, what is kept for later goes first."""
+        try:
+            return self._objects.fetch(key, path)
+        except OSError as error:
+            # the store's own faults have their own class: this one is of the disk under ``path``
+            if error.errno not in _NO_ROOM or not self._evict(room=self._max_bytes):
+                raise ScratchUnavailable(f"the worker's scratch folder fails: {error.strerror or error}") from error
+        return self._fetch(key, path)
+
+    def _evict(self, room: int = 0) -> int:
+        """Throw out the longest unused until all and ``room`` more bytes fit, never what is in use; return how many."""
+        evicted = 0
         for name in [name for name, entry in self._entries.items() if entry.users == 0]:
             if self.size_bytes + room <= self._max_bytes:
-                return
+                break
             self._entries.pop(name).path.unlink(missing_ok=True)
+            evicted += 1
+        return evicted
 
 
 def identity(source: InputRef) -> str:

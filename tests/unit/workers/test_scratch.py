@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,16 +16,21 @@ from storage.errors import ObjectNotFound
 from storage.job import InputRef
 from tests.fakes.memory_store import MemoryObjectStore
 from tests.services import REPOSITORY
-from workers.scratch import Scratch, identity, sweep
+from workers.retry import concerns_everyone
+from workers.scratch import Scratch, ScratchUnavailable, identity, sweep
 
 
 class Counting(MemoryObjectStore):
-    """Counts fetches."""
+    """Counts fetches, and finds the disk full while more than so many files are on it."""
 
     fetched = 0
+    room_for = 1000
+    fault = errno.ENOSPC
 
     def fetch(self, key, path):  # type: ignore[no-untyped-def]
         self.fetched += 1
+        if len([one for one in path.parent.iterdir() if one.name != "lock"]) >= self.room_for:
+            raise OSError(self.fault, os.strerror(self.fault))
         return super().fetch(key, path)
 
 
@@ -68,6 +75,25 @@ def test_what_is_in_use_stays_whatever_the_bound(store: Counting, scratch: Scrat
     with scratch.input(put(store, "a", 90)) as (one, _), scratch.input(put(store, "b", 90)) as (two, _):
         assert one.stat().st_size == two.stat().st_size == 90
     assert scratch.size_bytes <= 100
+
+
+def test_full_disk_gets_room_from_what_is_kept_for_later(store: Counting, scratch: Scratch) -> None:
+    store.room_for = 1
+    for key in "abc":
+        with scratch.input(put(store, key, 10)) as (path, _):
+            assert path.stat().st_size == 10
+    assert scratch.size_bytes == 10
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
+def test_disk_that_takes_nothing_is_nobodys_fault(store: Counting, scratch: Scratch, fault: int) -> None:
+    store.room_for, store.fault = 0, fault
+    with pytest.raises(ScratchUnavailable) as caught, scratch.input(put(store, "a")):
+        pass
+    assert concerns_everyone(caught.value)
+    store.room_for = 1
+    with scratch.input(put(store, "a")) as (path, _):
+        assert path.exists()
 
 
 def test_identity_is_key_size_and_etag() -> None:
