@@ -17,15 +17,14 @@ from deploy.local import leftovers
 from deploy.local.child import Identity, StartError
 from deploy.local.home import AlreadyRunning, Home, State
 from deploy.local.launcher import Launcher
+from deploy.local.layout import Layout
 from deploy.local.reach import stand_in_data_dir
-
-PARTS = click.Choice(leftovers.STOP_ORDER)
 
 
 @click.group()
 @click.pass_context
 def main(context: click.Context) -> None:
-    """The embedded stack: PostgreSQL, Redis, web, one worker, dispatcher and Flower on this machine alone."""
+    """The embedded stack: PostgreSQL, Redis, web, worker, dispatcher and Flower on this machine alone."""
     context.obj = Home.of(os.environ)
 
 
@@ -35,7 +34,7 @@ def main(context: click.Context) -> None:
 def up(home: Home, random_ports: bool) -> None:
     """Start everything and stay in the foreground until Ctrl-C."""
     try:
-        code = Launcher(home, random_ports=random_ports).run()
+        code = Launcher(home, Layout.of(os.environ), random_ports=random_ports).run()
     except AlreadyRunning as error:
         state = home.state()
         at = f" at {state.api_url} (pid {state.launcher_pid})" if state else ""
@@ -83,7 +82,7 @@ def status(home: Home) -> None:
         alive = part.identity is not None and part.identity.alive()
         word = part.status if alive or part.status in ("held", "down") else "gone"
         again = f"  restarted {part.restarts} times" if part.restarts else ""
-        click.echo(f"  {name:<11}{word:<9}pid {part.pid or '-':<9}{_resident(part.identity)}{again}")
+        click.echo(f"  {name:<13}{word:<9}pid {part.pid or '-':<9}{_resident(part.identity)}{again}")
     if not state.launcher.alive():
         sys.exit(3)
 
@@ -98,7 +97,7 @@ def env(home: Home) -> None:
 
 
 @main.command()
-@click.argument("part", type=PARTS)
+@click.argument("part")
 @click.pass_obj
 def stop(home: Home, part: str) -> None:
     """Stop one part and leave it stopped."""
@@ -106,7 +105,7 @@ def stop(home: Home, part: str) -> None:
 
 
 @main.command()
-@click.argument("part", type=PARTS)
+@click.argument("part")
 @click.pass_obj
 def start(home: Home, part: str) -> None:
     """Start a part that was stopped."""
@@ -114,7 +113,7 @@ def start(home: Home, part: str) -> None:
 
 
 @main.command()
-@click.argument("part", type=PARTS)
+@click.argument("part")
 @click.pass_obj
 def restart(home: Home, part: str) -> None:
     """Stop and start one part, after a change of its code."""
@@ -166,7 +165,10 @@ def _running(home: Home) -> State:
 
 def _command(home: Home, verb: str, part: str, until: Sequence[str], timeout_seconds: float = 90.0) -> None:
     """Hand a command to the launcher and wait until the state file tells that it was done."""
-    before = _running(home).parts[part]
+    parts = _running(home).parts
+    if part not in parts:
+        raise click.BadParameter(f"there is no {part}; there are {', '.join(parts)}", param_hint="PART")
+    before = parts[part]
     if verb == "start" and before.status == "up":
         click.echo(f"{part} runs")
         return

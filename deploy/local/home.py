@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -55,6 +55,8 @@ class State:
     flower_password: str
     started_at: str
     parts: Mapping[str, PartState] = field(default_factory=dict)
+    #: of every web, the first one's before the others
+    api_urls: Sequence[str] = ()
 
     @property
     def launcher(self) -> Identity:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from deploy.local import leftovers
 from deploy.local.child import StartError
 from deploy.local.home import Home, PartState, Secrets, State, own_identity
+from deploy.local.layout import Layout
 from deploy.local.parts import DATABASE, FLOWER_USER, Part, Parts, empty_folder
 from deploy.local.supervisor import Seat, Supervisor
 from deploy.local.wake import StopRequested, Wake
@@ -21,8 +22,9 @@ SAMPLE = "deploy/local/sample.mp4"
 class Launcher:
     """One start of the stack."""
 
-    def __init__(self, home: Home, *, random_ports: bool = False) -> None:
+    def __init__(self, home: Home, layout: Layout, *, random_ports: bool = False) -> None:
         self._home = home
+        self._layout = layout
         self._random_ports = random_ports
         self._state: State | None = None
 
@@ -48,7 +50,7 @@ class Launcher:
 
     def _bring_up(self, supervisor: Supervisor) -> None:
         keys, run_id = self._home.secrets(), secrets.token_hex(8)
-        parts = Parts(self._home, keys, run_id=run_id, random_ports=self._random_ports)
+        parts = Parts(self._home, keys, self._layout, run_id=run_id, random_ports=self._random_ports)
         empty_folder(self._home.root / "metrics")
         self._write(_first_state(parts, keys, run_id))
         say(f"Framequeue, embedded stack in {self._home.root}")
@@ -89,7 +91,7 @@ class Launcher:
         port = parts.addresses.ports.get(part.name)
         where = f"127.0.0.1:{port}" if port else ""
         note = str(parts.redis.program) if part.name == "redis" else ""
-        say(f"  ok  {part.name:<11}{where:<17}{took_seconds:5.1f} s  {note}".rstrip())
+        say(f"  ok  {part.name:<13}{where:<17}{took_seconds:5.1f} s  {note}".rstrip())
 
     def _part_changed(self, seat: Seat) -> None:
         if self._state is not None:
@@ -138,7 +140,8 @@ def _first_state(parts: Parts, keys: Secrets, run_id: str) -> State:
         flower_user=FLOWER_USER,
         flower_password=keys.flower_password,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        parts={name: PartState("down") for name in leftovers.STOP_ORDER},
+        parts={name: PartState("down") for name in parts.names},
+        api_urls=parts.addresses.api_urls,
     )
 
 

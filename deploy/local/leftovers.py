@@ -15,10 +15,16 @@ MARK = "FQ_LOCAL_RUN"
 STOP_ORDER = ("web", "worker", "dispatcher", "flower", "redis", "postgres")
 
 
+def stop_place(name: str) -> int:
+    """Where a part stands in the order of ends; replicas (``worker-2``) stand with the first of their kind."""
+    kind = name.partition("-")[0]
+    return STOP_ORDER.index(kind) if kind in STOP_ORDER else -1
+
+
 def clean(state: State, *, timeout_seconds: float = 25.0) -> list[str]:
     """End every process that is left of a start; return the names of the parts that were."""
     found: list[tuple[str, Identity]] = []
-    for name in sorted(state.parts, key=_place):
+    for name in sorted(state.parts, key=stop_place):
         part = state.parts[name].identity
         if part is not None and part.alive():
             found.append((name, part))
@@ -32,10 +38,6 @@ def clean(state: State, *, timeout_seconds: float = 25.0) -> list[str]:
         _signal(stray, signal.SIGKILL)
         stray.gone_within(5.0)
     return [name for name, _ in found] + ["a child process"] * len(strays)
-
-
-def _place(name: str) -> int:
-    return STOP_ORDER.index(name) if name in STOP_ORDER else -1
 
 
 def _signal(process: Identity, sig: signal.Signals) -> None:

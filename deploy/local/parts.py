@@ -6,13 +6,14 @@ import http.client
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.child import LOOPBACK, Child, Command, answers, free_port, group_members
 from deploy.local.home import REPOSITORY, Home, Secrets
-from deploy.local.leftovers import MARK
+from deploy.local.layout import Layout
+from deploy.local.leftovers import MARK, stop_place
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.redis import EmbeddedRedis
 
@@ -45,6 +46,11 @@ class Addresses:
         return f"http://{LOOPBACK}:{self.ports['web']}"
 
     @property
+    def api_urls(self) -> list[str]:
+        """Base of the HTTP API at every web."""
+        return [f"http://{LOOPBACK}:{port}" for name, port in self.ports.items() if name.partition("-")[0] == "web"]
+
+    @property
     def flower_url(self) -> str:
         """Flower's first page."""
         return f"http://{LOOPBACK}:{self.ports['flower']}"
@@ -53,24 +59,30 @@ class Addresses:
 class Parts:
     """All parts of one start, made from one home folder."""
 
-    def __init__(self, home: Home, secrets: Secrets, *, run_id: str, random_ports: bool = False) -> None:
-        ports = _choose_ports(home.ports(), random_ports=random_ports)
+    def __init__(
+        self, home: Home, secrets: Secrets, layout: Layout, *, run_id: str, random_ports: bool = False
+    ) -> None:
+        ports = _choose_ports(home.ports(), layout.replicas("web"), random_ports=random_ports)
         self.addresses = Addresses(ports)
         self.postgres = EmbeddedPostgres(
             home.root / "postgres",
             password=secrets.postgres_password,
             log_path=home.logs / "postgres.log",
             port=ports["postgres"],
+            environment=layout.extra_of("postgres"),
         )
         self.redis = EmbeddedRedis(
             home.root / "redis",
             password=secrets.redis_password,
             log_path=home.logs / "redis.log",
             port=ports["redis"],
+            durable=layout.redis_persists,
+            environment=layout.extra_of("redis"),
         )
         home.write_ports(ports)
         self._home = home
         self._secrets = secrets
+        self._layout = layout
         self._run_id = run_id
 
     @property
@@ -88,19 +100,9 @@ class Parts:
     def services(self) -> tuple[Part, ...]:
         """Our own processes; they may start in any order."""
         return (
-            Part(
-                "web",
-                lambda: self._python("web", "gunicorn", "--config", "web/gunicorn.conf.py", "web.wsgi:app"),
-                lambda _: self._web_is_ready(),
-                stop_timeout_seconds=25.0,
-            ),
-            Part(
-                "worker",
-                lambda: self._python("worker", "workers"),
-                self._worker_is_ready,
-                stop_timeout_seconds=25.0,
-            ),
-            Part("dispatcher", lambda: self._python("dispatcher", "workers.dispatcher"), lambda _: True),
+            *map(self._web, self._layout.replicas("web")),
+            *map(self._worker, self._layout.replicas("worker")),
+            *map(self._dispatcher, self._layout.replicas("dispatcher")),
             Part(
                 "flower",
                 lambda: self._python("flower", "celery", "-A", "workers.celery_app", "flower"),
@@ -108,12 +110,17 @@ class Parts:
             ),
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every part, in the order of ends."""
+        return tuple(sorted((part.name for part in (*self.engines(), *self.services())), key=stop_place))
+
     def migration(self) -> Child:
         """Start the migration, which also registers what the built-in pipelines take."""
         return self._python("migrate", "workers.migrate")
 
-    def environment(self) -> dict[str, str]:
-        """What every process of ours is told: the operator's own settings, except where the stack is."""
+    def environment(self, name: str) -> dict[str, str]:
+        """What a process of ours is told: the operator's own settings, except where the stack is."""
         home, ports = self._home, self.addresses.ports
         chosen = {
             "FQ_CONCURRENCY": str(min(2, os.cpu_count() or 1)),
@@ -126,31 +133,45 @@ class Parts:
             "FQ_STORE": f"file://{home.objects}",
             "FQ_STORE_SECRET": self._secrets.store_secret,
             "FQ_PUBLIC_URL": self.addresses.api_url,
-            "FQ_WEB_BIND": f"{LOOPBACK}:{ports['web']}",
-            "FQ_SCRATCH_DIR": str(home.scratch),
+            "FQ_WEB_BIND": f"{LOOPBACK}:{ports.get(name, ports['web'])}",
+            "FQ_SCRATCH_DIR": str(home.scratch / name),
+            "FQ_ALIVE_FILE": str(home.root / f"{name}.alive"),
             "FLOWER_ADDRESS": LOOPBACK,
             "FLOWER_PORT": str(ports["flower"]),
             # in the environment, since arguments are there for every local user to read
             "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self._secrets.flower_password}",
-            "PROMETHEUS_MULTIPROC_DIR": str(home.root / "metrics"),
+            "PROMETHEUS_MULTIPROC_DIR": str(home.root / "metrics" / name),
             "PYTHONUNBUFFERED": "1",
             MARK: self._run_id,
         }
-        return {**chosen, **os.environ, **fixed}
+        return {**chosen, **os.environ, **fixed, **self._layout.extra_of(name)}
+
+    def _web(self, name: str) -> Part:
+        def launch() -> Child:
+            return self._python(name, "gunicorn", "--config", "web/gunicorn.conf.py", "web.wsgi:app")
+
+        return Part(name, launch, lambda _: self._web_is_ready(name), stop_timeout_seconds=25.0)
+
+    def _worker(self, name: str) -> Part:
+        return Part(name, lambda: self._python(name, "workers"), self._worker_is_ready, stop_timeout_seconds=25.0)
+
+    def _dispatcher(self, name: str) -> Part:
+        return Part(name, lambda: self._python(name, "workers.dispatcher"), lambda _: True)
 
     def _python(self, name: str, module: str, *arguments: str) -> Child:
+        (self._home.root / "metrics" / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         return Child(
             Command(
                 name=name,
                 argv=[sys.executable, "-m", module, *arguments],
-                env=self.environment(),
+                env=self.environment(name),
                 log_path=self._home.logs / f"{name}.log",
                 cwd=REPOSITORY,
             )
         )
 
-    def _web_is_ready(self) -> bool:
-        status = _status(self.addresses.ports["web"], "/ready")
+    def _web_is_ready(self, name: str) -> bool:
+        status = _status(self.addresses.ports[name], "/ready")
         return status == http.client.OK
 
     def _worker_is_ready(self, child: Child) -> bool:
@@ -169,11 +190,11 @@ class Parts:
             database.close()
 
 
-def _choose_ports(remembered: Mapping[str, int], *, random_ports: bool) -> dict[str, int]:
+def _choose_ports(remembered: Mapping[str, int], webs: Sequence[str], *, random_ports: bool) -> dict[str, int]:
     """A distinct free port for each part that listens: the last one, else the usual one, else any."""
     usual = {} if random_ports else FIRST_PORTS
     chosen: dict[str, int] = {}
-    for name in ("postgres", "redis", "web", "flower"):
+    for name in ("postgres", "redis", *webs, "flower"):
         port = free_port(remembered.get(name) or usual.get(name))
         while port in chosen.values():
             port = free_port()

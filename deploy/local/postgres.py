@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -53,14 +53,23 @@ class EmbeddedPostgres:
     """
 
     def __init__(
-        self, data_dir: Path, *, password: str, log_path: Path, port: int | None = None, durable: bool = True
+        self,
+        data_dir: Path,
+        *,
+        password: str,
+        log_path: Path,
+        port: int | None = None,
+        durable: bool = True,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """``environment``: what the server alone is told besides."""
         self._account = unprivileged(data_dir)
         self.data_dir = reachable_data_dir(data_dir.absolute(), self._account)
         self.port = free_port(port)
         self._password = password
         self._log_path = log_path
         self._durable = durable
+        self._extra = dict(environment or {})
         self._child: Child | None = None
 
     def url(self, database: str = "postgres") -> str:
@@ -87,7 +96,7 @@ class EmbeddedPostgres:
             Command(
                 name="postgres",
                 argv=argv,
-                env=_environment(),
+                env=_environment() | self._extra,
                 log_path=self._log_path,
                 cwd=self.data_dir,
                 account=self._account,

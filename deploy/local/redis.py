@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,14 +51,17 @@ class EmbeddedRedis:
         log_path: Path,
         port: int | None = None,
         durable: bool = True,
+        environment: Mapping[str, str] | None = None,
         program: RedisProgram | None = None,
     ) -> None:
+        """``environment``: what the server alone is told besides."""
         self.directory = directory.absolute()
         self.port = free_port(port)
         self.program = program or find_program()
         self._password = password
         self._log_path = log_path
         self._durable = durable
+        self._extra = dict(environment or {})
         self._child: Child | None = None
 
     def url(self, database: int = 0) -> str:
@@ -78,7 +82,7 @@ class EmbeddedRedis:
             Command(
                 name="redis",
                 argv=[str(self.program.path), str(self._write_config())],
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"} | self._extra,
                 log_path=self._log_path,
                 cwd=self.directory,
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from deploy.local.child import Child, StartError
 from deploy.local.home import PartState
-from deploy.local.leftovers import STOP_ORDER
+from deploy.local.leftovers import stop_place
 from deploy.local.parts import Part
 from deploy.local.wake import Wake
 
@@ -99,8 +99,7 @@ class Supervisor:
 
     def take_down(self) -> None:
         """Stop all in order; a second request to stop kills what is left."""
-        order = {name: place for place, name in enumerate(STOP_ORDER)}
-        for seat in sorted(self._seats.values(), key=lambda seat: order.get(seat.part.name, -1)):
+        for seat in sorted(self._seats.values(), key=lambda seat: stop_place(seat.part.name)):
             if seat.child is not None and seat.child.ended() is None:
                 self._stop(seat, "down")
                 self._say(f"stopped {seat.part.name}")
