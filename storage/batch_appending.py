@@ -23,12 +23,12 @@ _LOCK = text("""
 """)
 
 _DIGESTS = text("""
-    SELECT index, digest FROM batch_items
+    SELECT index AS place, digest FROM batch_items
     WHERE batch_id = CAST(:id AS uuid) AND part = 0 AND index >= :first AND index < :end
 """)
 
 _KEYS = text("""
-    SELECT key, index, digest, state FROM batch_items
+    SELECT key, index AS place, digest, state FROM batch_items
     WHERE batch_id = CAST(:id AS uuid) AND key = ANY(CAST(:keys AS text[]))
 """)
 
@@ -47,9 +47,7 @@ _CORRECT = text("""
 """)
 
 _COUNT = text("""
-    UPDATE batches SET next_index = next_index + :lines, items_total = items_total + :total,
-        items_rejected = items_rejected + :rejected
-    WHERE id = CAST(:id AS uuid)
+    UPDATE batches SET next_index = next_index + :lines, items_total = items_total + :total WHERE id = CAST(:id AS uuid)
 """)
 
 
@@ -70,7 +68,7 @@ def append(connection: Connection, batch_id: str, tenant: str, items: Sequence[N
         elif there.digest != item.digest and there.state == ItemState.REJECTED:
             corrected.append(item)
         elif there.digest != item.digest:
-            fresh.append(duplicate(item, there.index))
+            fresh.append(duplicate(item, there.place))
     if fresh or corrected:
         _require_open(batch)
     _correct(connection, batch_id, corrected)
@@ -86,7 +84,7 @@ def put(connection: Connection, batch_id: str, tenant: str, items: Sequence[NewI
     """
     batch = lock_open(connection, batch_id, tenant)
     span = {"id": batch_id, "first": first, "end": first + len(items)}
-    digests = {row.index: row.digest for row in connection.execute(_DIGESTS, span)}
+    digests = {row.place: row.digest for row in connection.execute(_DIGESTS, span)}
     for place, item in enumerate(items, first):
         if digests.get(place, item.digest) != item.digest:
             raise IdempotencyConflict(f"item {place} differs from the one that came with this key before")
@@ -97,7 +95,7 @@ def put(connection: Connection, batch_id: str, tenant: str, items: Sequence[NewI
         _require_open(batch)
     known = known_keys(connection, batch_id, fresh)
     checked = [
-        duplicate(item, known[item.key].index) if item.key is not None and item.key in known else item for item in fresh
+        duplicate(item, known[item.key].place) if item.key is not None and item.key in known else item for item in fresh
     ]
     _insert_lines(connection, batch, checked)
     return Added(len(fresh), len(items) - len(fresh))
@@ -133,10 +131,9 @@ def insert_items(connection: Connection, batch_id: str, rows: Sequence[Mapping[s
         connection.execute(_INSERT, {"id": batch_id, "items": dump(rows)})
 
 
-def count_items(connection: Connection, batch_id: str, *, lines: int = 0, total: int = 0, rejected: int = 0) -> None:
-    """Move the counters of a batch."""
-    if lines or total or rejected:
-        connection.execute(_COUNT, {"id": batch_id, "lines": lines, "total": total, "rejected": rejected})
+def count_items(connection: Connection, batch_id: str, *, lines: int = 0, total: int = 0) -> None:
+    """Move the counters of a batch that the caller has locked."""
+    connection.execute(_COUNT, {"id": batch_id, "lines": lines, "total": total})
 
 
 def row_of(item: NewItem) -> dict[str, Any]:
@@ -163,8 +160,7 @@ def _insert_lines(connection: Connection, batch: Row[Any], items: Sequence[NewIt
     checked = refuse_twins(items, batch.next_index)
     rows = [{"index": place, "part": 0, **row_of(item)} for place, item in enumerate(checked, batch.next_index)]
     insert_items(connection, batch.id, rows)
-    rejected = sum(item.error is not None for item in checked)
-    count_items(connection, batch.id, lines=len(rows), total=len(rows), rejected=rejected)
+    count_items(connection, batch.id, lines=len(rows), total=len(rows))
 
 
 def _correct(connection: Connection, batch_id: str, items: Sequence[NewItem]) -> None:
@@ -173,8 +169,6 @@ def _correct(connection: Connection, batch_id: str, items: Sequence[NewItem]) ->
     # of two corrections in one chunk the last one counts
     rows = {item.key: row_of(item) for item in items}
     connection.execute(_CORRECT, {"id": batch_id, "items": dump(list(rows.values()))})
-    mended = sum(row["error"] is None for row in rows.values())
-    count_items(connection, batch_id, rejected=-mended)
 
 
 def _require_open(batch: Row[Any]) -> None:

@@ -14,11 +14,12 @@ from storage.ids import is_id
 from storage.job import JobState
 
 _COLUMNS = """b.id::text AS id, b.tenant, b.name, b.state, b.fingerprint, b.defaults, b.max_queue, b.next_index,
-    b.canceling, b.replay, b.created_at, b.closed_at, b.finished_at, b.items_total, b.items_rejected"""
+    b.canceling, b.replay, b.created_at, b.closed_at, b.finished_at, b.items_total"""
 
-# An index alone answers both: items that are no jobs yet are few, and jobs lie in it by state.
+# Indexes alone answer all three.
 _COUNTS = """
     (SELECT count(*) FROM batch_items i WHERE i.batch_id = b.id AND i.state IN ('waiting', 'expanding')) AS waiting,
+    (SELECT count(*) FROM batch_items i WHERE i.batch_id = b.id AND i.state = 'rejected') AS rejected,
     (SELECT coalesce(jsonb_object_agg(c.state, c.jobs), '{}') FROM (
         SELECT j.state, count(*) AS jobs FROM jobs j WHERE j.batch_id = b.id GROUP BY j.state) AS c) AS by_state
 """
@@ -34,8 +35,8 @@ _PAGE = text(f"""
 _FIRST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 _ITEMS = """
-    SELECT i.index, i.part, coalesce(i.key, i.item ->> 'key') AS key, i.state AS item_state, i.job_id::text AS job_id,
-        i.error AS item_error, j.state AS job_state, j.run, j.summary, j.error AS job_error
+    SELECT i.index AS place, i.part, coalesce(i.key, i.item ->> 'key') AS key, i.state AS item_state,
+        i.job_id::text AS job_id, i.error AS item_error, j.state AS job_state, j.run, j.summary, j.error AS job_error
     FROM batch_items i LEFT JOIN jobs j ON j.id = i.job_id AND j.batch_id = i.batch_id
     WHERE i.batch_id = CAST(:id AS uuid) AND (i.index, i.part) > (:index, :part) AND i.state <> 'expanded'
         AND {condition}
@@ -47,7 +48,10 @@ _OF_JOBS = text(_ITEMS.format(condition="j.state = :state"))
 _OF_JOBS_OR_UNMADE = text(_ITEMS.format(condition="(j.state = :state OR i.state IN ('waiting', 'expanding'))"))
 
 _VERSION = text("""
-    SELECT concat_ws(' ', count(*), max(updated_at), sum(run)) FROM jobs WHERE batch_id = CAST(:id AS uuid)
+    SELECT concat_ws(' ', b.items_total, (SELECT count(*) FROM batch_items i
+            WHERE i.batch_id = b.id AND i.state IN ('waiting', 'expanding')),
+        (SELECT concat_ws(' ', count(*), max(j.updated_at)) FROM jobs j WHERE j.batch_id = b.id))
+    FROM batches b WHERE b.id = CAST(:id AS uuid)
 """)
 
 
@@ -97,7 +101,7 @@ def items(
 def version(connection: Connection, batch: Batch) -> str:
     """Return a text that differs when any item or job of the batch has changed."""
     jobs = connection.execute(_VERSION, {"id": batch.id}).scalar_one()
-    return f"{batch.state} {batch.items_total} {batch.items_rejected} {jobs}"
+    return f"{batch.state} {jobs}"
 
 
 def _one(connection: Connection, statement: Any, batch_id: str, tenant: str) -> Row[Any]:
@@ -118,12 +122,12 @@ def _counted(row: Row[Any]) -> Counted:
     if batch.state is BatchState.CANCELED:
         by_state["canceled"] = by_state.get("canceled", 0) + waiting
         waiting = 0
-    return Counted(batch, Counts(batch.items_total, waiting, batch.items_rejected, by_state))
+    return Counted(batch, Counts(batch.items_total, waiting, row.rejected, by_state))
 
 
 def _item(row: Row[Any], *, dropped: bool) -> Item:
     return Item(
-        index=row.index,
+        index=row.place,
         part=row.part,
         key=row.key,
         state=row.job_state or _state(row.item_state, dropped=dropped),

@@ -102,7 +102,6 @@ class Batch:
     closed_at: datetime | None
     finished_at: datetime | None
     items_total: int
-    items_rejected: int
 
     @property
     def ended(self) -> bool:

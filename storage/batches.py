@@ -53,7 +53,7 @@ _PIPELINES = text("""
 
 # Until all jobs of the order have ended the batch is running again, unless its manifest is still open.
 _REPLAY = text("""
-    UPDATE batches SET replay = CAST(:replay AS jsonb), finished_at = NULL,
+    UPDATE batches SET replay = CAST(:replay AS jsonb) || jsonb_build_object('at', clock_timestamp()), finished_at = NULL,
         state = CASE state WHEN 'finished' THEN 'running' ELSE state END
     WHERE id = CAST(:id AS uuid) AND tenant = :tenant AND state <> 'canceled'
         AND replay ->> 'state' IS DISTINCT FROM 'running'
@@ -137,7 +137,7 @@ class BatchStore:
             return batch_reading.version(connection, batch)
 
     def cancel(self, batch_id: str, tenant: str) -> bool:
-        """End a batch at once; its jobs are canceled by the dispatcher. False when it had ended. Raises: BatchNotFound."""
+        """End a batch at once, its jobs soon after; False when it had ended before. Raises: BatchNotFound."""
         with self._database.transaction() as connection:
             _lock(connection, batch_id, tenant)
             return connection.execute(_CANCEL, {"id": batch_id}).rowcount > 0
@@ -167,9 +167,7 @@ class BatchStore:
         }
         with self._database.transaction() as connection:
             row = _lock(connection, batch_id, tenant)
-            if not connection.execute(
-                _REPLAY, {"id": batch_id, "tenant": tenant, "replay": dump(order)}
-            ).rowcount:
+            if not connection.execute(_REPLAY, {"id": batch_id, "tenant": tenant, "replay": dump(order)}).rowcount:
                 why = "canceled" if row.state == BatchState.CANCELED else "still carrying out an earlier replay"
                 raise StateConflict(f"the batch is {why}")
             return batch_reading.get(connection, batch_id, tenant)

@@ -8,8 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
 from storage.answers import Created
+from storage.batch_joining import join
 from storage.ending import lock_jobs
-from storage.errors import IdempotencyConflict, StateConflict, UploadNotFound
+from storage.errors import BatchNotFound, IdempotencyConflict, StateConflict, UploadNotFound
 from storage.fairness import admit
 from storage.ids import is_id, new_id
 from storage.job import InputRef, JobState, NewJob, Priority
@@ -80,15 +81,20 @@ def create(connection: Connection, new: NewJob) -> Created:
     """Insert a job, or find the one its idempotency key made before; see ``JobStore.create``."""
     if new.upload_id is not None and not is_id(new.upload_id):
         raise UploadNotFound(f"no upload {new.upload_id}")
+    if new.batch_id is not None and not is_id(new.batch_id):
+        raise BatchNotFound(f"no batch {new.batch_id}")
     if new.idempotency_key is not None and (known := _known(connection, new)) is not None:
         return known
-    # The job comes before the upload and the flow: everyone who locks several of these does so in that order.
-    row = connection.execute(_INSERT, _record(new)).one_or_none()
+    # Job, batch, upload, flow: everyone who locks several of these does so in that order.
+    record = record_of(new) | {"params": dump(new.params), "metadata": dump(new.metadata)}
+    row = connection.execute(_INSERT, record).one_or_none()
     if row is None:
         known = _known(connection, new)
         if known is None:  # erased in this very moment; the caller may simply ask again
             raise StateConflict("the job made by this idempotency key was just deleted")
         return known
+    if new.batch_id is not None:
+        join(connection, new)
     if new.upload_id is not None:
         _take_upload(connection, new.upload_id, new.tenant)
     if new.state is JobState.QUEUED:
@@ -141,7 +147,8 @@ def _take_upload(connection: Connection, upload_id: str, tenant: str) -> None:
     raise StateConflict(f"upload {upload_id} is {state}, not complete")
 
 
-def _record(new: NewJob) -> dict[str, Any]:
+def record_of(new: NewJob) -> dict[str, Any]:
+    """Return the columns of a new job; ``params`` and ``metadata`` as plain data."""
     same = (
         "id", "tenant", "pipeline", "spec_version", "batch_key", "lane", "size_class", "upload_id", "fingerprint",
         "idempotency_key", "max_attempts", "cost_seconds", "run_after", "expires_at",
@@ -150,8 +157,8 @@ def _record(new: NewJob) -> dict[str, Any]:
     return {name: getattr(new, name) for name in same} | {
         "state": new.state.value,
         "priority": new.priority.value,
-        "params": dump(new.params),
-        "metadata": dump(new.metadata),
+        "params": new.params,
+        "metadata": new.metadata,
         "input_key": new.input.key,
         "input_size_bytes": new.input.size_bytes,
         "input_etag": new.input.etag,

@@ -11,6 +11,7 @@ StorageError
 │   ├── IdempotencyConflict
 │   ├── StateConflict
 │   ├── BatchFull
+│   ├── ItemDuplicate
 │   ├── InputGone
 │   ├── CursorInvalid
 │   ├── ObjectTooLarge
@@ -91,6 +92,12 @@ class BatchFull(Refused):
     """The batch holds as many items as one may have."""
 
     code = "batch.full"
+
+
+class ItemDuplicate(Refused):
+    """The batch has another item of this key."""
+
+    code = "item.duplicate"
 
 
 class InputGone(Refused):

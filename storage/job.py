@@ -111,7 +111,9 @@ class NewJob:
     allow_partial: bool = False
     #: told of each terminal state, by the Standard Webhooks specification
     webhook_url: str | None = None
+    #: the open batch it joins, and its unique name there
     batch_id: str | None = None
+    item_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ ALTER TABLE jobs
     ADD COLUMN input_deleted_at timestamptz,
     ADD COLUMN results_deleted_at timestamptz;
 CREATE INDEX jobs_dead ON jobs (error_fingerprint, id) WHERE state = 'dead' AND discarded_at IS NULL;
-CREATE INDEX jobs_by_batch ON jobs (batch_id, state) WHERE batch_id IS NOT NULL;
+CREATE INDEX jobs_by_batch ON jobs (batch_id, state, id) WHERE batch_id IS NOT NULL;
 CREATE INDEX jobs_ended ON jobs (finished_at)
     WHERE finished_at IS NOT NULL AND (input_deleted_at IS NULL OR results_deleted_at IS NULL);
 """
@@ -68,7 +68,6 @@ CREATE TABLE batches (
     items_max integer NOT NULL,
     next_index integer NOT NULL DEFAULT 0,
     items_total integer NOT NULL DEFAULT 0,
-    items_rejected integer NOT NULL DEFAULT 0,
     canceling boolean NOT NULL DEFAULT false,
     replay jsonb,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
