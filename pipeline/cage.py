@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cage_process import CageProcess
+from pipeline.cage_wire import Tick, no_tick
 from pipeline.errors import CageError, MediaError
 from pipeline.frame import Frame
 from pipeline.media import MediaInfo, MediaLimits, PacketIndex
@@ -53,15 +54,18 @@ class Cage:
         self._end()
 
     def probe(self, path: Path) -> MediaInfo:
-        """Judge the input by content. Raises: MediaError, CageError."""
+        """Judge the input by content. Raises: MediaError, CageError, CageUnavailable."""
         self._warnings = []
         head, _ = self._ask(path, {"op": "probe"})
         info = head["info"]
         return MediaInfo(**{**info, "warnings": tuple(info["warnings"])})
 
-    def index(self, path: Path) -> PacketIndex:
-        """Read the packets without decoding. Raises: MediaError, CageError."""
-        head, payload = self._ask(path, {"op": "index"})
+    def index(self, path: Path, tick: Tick = no_tick) -> PacketIndex:
+        """Read the packets without decoding; ``tick`` is called about twice a second, and may raise to stop it.
+
+        Raises: MediaError, CageError, CageUnavailable, and what ``tick`` raises.
+        """
+        head, payload = self._ask(path, {"op": "index"}, tick)
         count = head["count"]
         pts = np.frombuffer(payload, np.int64, count)
         key = np.frombuffer(payload, np.bool_, count, 8 * count)
@@ -76,7 +80,7 @@ class Cage:
         this many pixels wide, keeping aspect; never enlarges. Frames at places before ``report_from``
         come with report=False. Damage on the way is told by ``warnings`` afterwards, not raised, as long as
         a frame could be had. Closing the generator early stops the decoding.
-        Raises: MediaError (nothing could be decoded), CageError.
+        Raises: MediaError (nothing could be decoded), CageError, CageUnavailable.
         """
         places = np.ascontiguousarray(wanted, np.int64)
         if places.ndim != 1 or np.any(places[1:] <= places[:-1]) or (len(places) and places[0] < 0):
@@ -114,9 +118,9 @@ class Cage:
                     raise
                 head, payload = self._next(process)
 
-    def _ask(self, path: Path, head: Mapping[str, Any]) -> tuple[dict[str, Any], bytearray]:
+    def _ask(self, path: Path, head: Mapping[str, Any], tick: Tick = no_tick) -> tuple[dict[str, Any], bytearray]:
         with self._request(path, head, b"") as process:
-            return self._next(process)
+            return self._next(process, lambda: _ticked(process, tick))
 
     @contextmanager
     def _request(self, path: Path, head: Mapping[str, Any], payload: bytes) -> Iterator[CageProcess]:
@@ -132,9 +136,9 @@ class Cage:
         finally:
             self._busy.release()
 
-    def _next(self, process: CageProcess) -> tuple[dict[str, Any], bytearray]:
+    def _next(self, process: CageProcess, tick: Tick = no_tick) -> tuple[dict[str, Any], bytearray]:
         """Return the next message; raises what it reports. Notes warnings."""
-        head, payload = process.answer()
+        head, payload = process.answer(tick)
         if head["type"] == "error":
             if head["code"] == "cage.memory":
                 process.kill("out of memory")  # its heap may be in any state
@@ -167,6 +171,15 @@ class Cage:
         process, self._process = self._process, None
         if process is not None:
             process.close()
+
+
+def _ticked(process: CageProcess, tick: Tick) -> None:
+    """Pass a sign of life on; where whoever hears it wants no more, the child drops its answer."""
+    try:
+        tick()
+    except BaseException:
+        process.stop_answer()
+        raise
 
 
 @contextmanager

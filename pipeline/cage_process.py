@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.cage_wire import GoneError, Reader, SilenceError, send_request
-from pipeline.errors import CageError
+from pipeline.cage_wire import GoneError, Reader, SilenceError, Tick, no_tick, send_request
+from pipeline.errors import CageError, CageUnavailable
 from pipeline.media import MediaLimits
 
 #: importing decoders on a busy machine
@@ -52,7 +52,7 @@ class CageProcess:
             self._popen = self._spawn(ends, settings)
         except OSError as error:
             self._close_pipes()
-            raise CageError("The decoding process could not be started.") from error
+            raise CageUnavailable(f"The decoding process could not be started: {error.strerror}.") from error
         finally:
             control_end.close()
             os.close(answers_end)
@@ -79,26 +79,30 @@ class CageProcess:
 
     @property
     def in_force(self) -> dict[str, bool]:
-        """What it said about its protections; waits for its start. Raises: CageError."""
+        """What it said about its protections; waits for its start. Raises: CageUnavailable."""
         if self._ready is None:
-            head, _ = self._read(_START_SECONDS)
+            try:
+                head, _ = self._read(_START_SECONDS)
+            except CageError as error:
+                raise CageUnavailable(f"The decoding process did not start. {error.message}") from error
             self._ready = {str(name): bool(value) for name, value in head["in_force"].items()}
         return self._ready
 
     def request(self, head: Mapping[str, Any], payload: bytes, descriptor: int) -> None:
-        """Send a request with an open input. Raises: CageError."""
+        """Send a request with an open input. Raises: CageError, CageUnavailable."""
         _ = self.in_force
         try:
             send_request(self._control, head, payload, descriptor)
         except OSError as error:
             raise self._ended() from error
 
-    def answer(self) -> tuple[dict[str, Any], bytearray]:
-        """Return the next message of the answer, passing over signs of life. Raises: CageError."""
+    def answer(self, tick: Tick = no_tick) -> tuple[dict[str, Any], bytearray]:
+        """Return the next message of the answer; each sign of life calls ``tick``. Raises: CageError."""
         while True:
             head, payload = self._read(self._answer_seconds)
             if head.get("type") != "tick":
                 return head, payload
+            tick()
 
     def stop_answer(self) -> None:
         """Make the child drop the answer it is giving; ends the child if that takes long."""

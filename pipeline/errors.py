@@ -7,6 +7,7 @@ PipelineError
 ├── ModelError                 a model that fails on this input or gives something else than its card says
 ├── ModelUnavailable           weights cannot be had just now (no network, no mirror)
 ├── DeviceOutOfMemory          halve the batch and go on
+├── CageUnavailable            the decoding process does not start; no input is to blame
 └── CageError                  the decoding process died, hung or passed a limit: cage.crashed, cage.hung, cage.memory
 
 Each carries a stable ``code`` (``noun.fault``) and, where one exists, ``advice`` for the client.
@@ -70,3 +71,9 @@ class CageError(PipelineError):
     """
 
     code = "cage.crashed"
+
+
+class CageUnavailable(PipelineError):
+    """The decoding process does not start: no memory, no processes left, a damaged installation."""
+
+    code = "cage.unavailable"

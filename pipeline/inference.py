@@ -33,10 +33,13 @@ class BatchInference:
     def infer(self, frames: Sequence[Frame]) -> list[Any]:
         """Return one item per frame: what the pipeline inferred, or Failed.
 
-        Out of memory halves the batch and goes on; at size 1 the frame fails. Any other error makes the batch run
-        again frame by frame, so that only the frame that cannot be done fails.
+        Out of memory halves the batch and goes on; at size 1 the frame fails. After any other error both halves of the
+        batch run again, until the frame that cannot be done is alone and fails.
         Raises: ModelUnavailable, which is no frame's fault.
         """
+        return self._all(frames)
+
+    def _all(self, frames: Sequence[Frame]) -> list[Any]:
         items: list[Any] = []
         while len(items) < len(frames):
             items.extend(self._attempt(frames[len(items) : len(items) + self.size]))
@@ -56,7 +59,8 @@ class BatchInference:
         except Exception as error:  # noqa: BLE001 - a model may raise anything; it is charged to its frame
             if len(frames) == 1:
                 return [Failed(_own(error, ModelError))]
-            return [item for frame in frames for item in self._attempt([frame])]
+            middle = len(frames) // 2
+            return [*self._all(frames[:middle]), *self._all(frames[middle:])]
 
     def _call(self, frames: Sequence[Frame]) -> Sequence[Any]:
         items = self._pipeline.infer(frames, self._params, self._shelf)

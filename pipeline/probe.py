@@ -73,6 +73,7 @@ def _describe(video: OpenVideo, size: int, limits: MediaLimits, warnings: tuple[
             "streams": len(container.streams),
             "stream": stream.index,
             "mirrored": turn.mirrored,
+            "time_base": str(video.time_base),
             "start_seconds": float(stream.start_time * video.time_base) if stream.start_time is not None else 0.0,
         },
     )

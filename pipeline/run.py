@@ -11,6 +11,7 @@ from typing import Any
 from pipeline import sampling
 from pipeline.batching import batched
 from pipeline.cage import Cage
+from pipeline.cage_wire import Tick, no_tick
 from pipeline.errors import MediaError, ModelError, ParamsError, PipelineError
 from pipeline.frame import Frame
 from pipeline.inference import BatchInference, Failed
@@ -59,10 +60,12 @@ def plan_input(
     shelf: ModelShelf,
     *,
     segment_seconds: float = 30.0,
+    tick: Tick = no_tick,
 ) -> Plan:
     """Probe and index an input and cut it into ranges of about ``segment_seconds`` of work, starting at keyframes.
 
-    Raises: MediaError, ParamsError, CageError.
+    tick: called about twice a second while a long input is indexed; raises to stop, and the exception passes through.
+    Raises: MediaError, ParamsError, CageError, CageUnavailable.
     """
     params = _filled(pipeline, params)
     pipeline.check(params, shelf)
@@ -72,7 +75,7 @@ def plan_input(
     if as_still(pipeline, media):
         cost = frame_seconds + decode_seconds(media)
         return Plan(media, (Range(frames=1, cost_seconds=round(cost, 6)),), media.warnings)
-    index = packet_index(cage, path)
+    index = packet_index(cage, path, tick)
     chosen = sampling.choose(index, sampler_of(params))
     if not len(chosen):
         raise MediaError("the input holds no frame", code="media.empty")
@@ -101,7 +104,7 @@ def run_works(
 
     An error that belongs to one work (undecodable, a model error on its frame) is in its result; out-of-memory
     halves the batch; what ``checkpoint`` raises passes through. Exactly one result per work otherwise.
-    Raises: ParamsError, ModelUnavailable, and whatever ``checkpoint`` raises; the cage is then free again.
+    Raises: ParamsError, ModelUnavailable, CageUnavailable, and what ``checkpoint`` raises; the cage is then free again.
     """
     params = _filled(pipeline, params)
     stream = WorkStream(pipeline, works, params, cage)

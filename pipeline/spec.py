@@ -34,6 +34,8 @@ class PipelineSpec:
     summary_fields: Mapping[str, str] = field(default_factory=dict)
     #: tasks of model packages it can use; empty: needs no weights
     model_tasks: tuple[str, ...] = ()
+    #: longest a claim may run before it is ended and charged; an operator may set another (FQ_MAX_RUNTIMES)
+    max_runtime_seconds: float = 3600.0
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON data."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from pipeline import sampling
 from pipeline.cage import Cage
-from pipeline.errors import MediaError, PipelineError
+from pipeline.cage_wire import Tick, no_tick
+from pipeline.errors import CageUnavailable, MediaError, PipelineError
 from pipeline.frame import Frame
 from pipeline.media import MediaInfo, PacketIndex
 from pipeline.pipelines.base import Pipeline
@@ -67,7 +68,10 @@ class WorkStream:
         self._stopped.add(work)
 
     def events(self) -> Iterator[Sampled | Ended]:
-        """Yield every work's frames in time order, then its Ended; works in the order given."""
+        """Yield every work's frames in time order, then its Ended; works in the order given.
+
+        Raises: CageUnavailable.
+        """
         for number in range(len(self._works)):
             yield from self._one(number)
 
@@ -81,6 +85,8 @@ class WorkStream:
                     if number in self._stopped:
                         break
                     yield Sampled(number, frame)
+        except CageUnavailable:
+            raise  # no work's own fault
         except PipelineError as raised:
             error = raised
         warnings = _news(seen, self._cage.warnings)
@@ -146,19 +152,23 @@ def sampler_label(pipeline: Pipeline, media: MediaInfo, params: Mapping[str, Any
     return "still" if as_still(pipeline, media) else sampling.label(sampler_of(params))
 
 
-def packet_index(cage: Cage, path: Path) -> PacketIndex:
+def packet_index(cage: Cage, path: Path, tick: Tick = no_tick) -> PacketIndex:
     """Index an input, or return the index of the same unchanged file from shortly before.
 
-    Many segments of one video run on the same worker, and a long index takes seconds.
-    Raises: MediaError, CageError.
+    Many segments of one video run on the same worker, and a long index takes seconds; ``tick`` as in ``Cage.index``.
+    Raises: MediaError, CageError, and what ``tick`` raises.
     """
     facts = path.stat()
-    return _packet_index(cage, path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    place = _place(cage, path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    if not place:
+        place.append(cage.index(path, tick))
+    return place[0]
 
 
 @lru_cache(maxsize=4)
-def _packet_index(cage: Cage, path: Path, *identity: int) -> PacketIndex:
-    return cage.index(path)
+def _place(cage: Cage, path: Path, *identity: int) -> list[PacketIndex]:
+    """Where the index of a file is kept: empty until it is made."""
+    return []
 
 
 def _is_whole(span: Range) -> bool:

@@ -73,8 +73,9 @@ class FakeCage:
         self.warnings = ()
         return self.media[path.name].info()
 
-    def index(self, path: Path) -> PacketIndex:
+    def index(self, path: Path, tick: Callable[[], None] = lambda: None) -> PacketIndex:
         self.indexed.append(path.name)
+        tick()
         media = self.media[path.name]
         if media.index_error is not None:
             raise media.index_error

@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from pipeline.cage import Cage
-from pipeline.errors import CageError, MediaError
+from pipeline.errors import CageError, CageUnavailable, MediaError
 from pipeline.media import MediaLimits
 from tests.media import Clip, barcode, read_barcode
 
@@ -108,6 +111,39 @@ def test_a_silent_child_is_ended_as_hung_and_the_next_request_works(clip: Path) 
         assert caught.value.code == "cage.hung"
         assert ended(pid)
         assert len(cage.index(clip)) == 60
+
+
+def test_a_long_index_tells_that_it_goes_on_and_can_be_stopped(tmp_path: Path, clip: Path) -> None:
+    class EnoughError(Exception):
+        pass
+
+    def enough() -> None:
+        raise EnoughError
+
+    long = many_packets(clip, tmp_path / "long.mp4", 400_000)
+    with Cage(MediaLimits(max_duration_seconds=1e6)) as cage:
+        pid = cage.pid
+        began = time.monotonic()
+        with pytest.raises(EnoughError):
+            cage.index(long, enough)
+        stopped_after = time.monotonic() - began
+        ticks: list[float] = []
+        assert len(cage.index(long, lambda: ticks.append(time.monotonic()))) == 400_000
+        assert len(ticks) >= 2
+        assert stopped_after < ticks[-1] - began
+        assert cage.pid == pid, "it was asked to stop, not killed"
+
+
+def many_packets(clip: Path, path: Path, count: int) -> Path:
+    """A film whose index is long and whose packets hold nothing."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as film:
+        stream = film.add_stream_from_template(source.streams.video[0])
+        for place in range(count):
+            packet = av.Packet(bytes(8))
+            packet.stream, packet.time_base, packet.duration = stream, Fraction(1, 25), 1
+            packet.pts = packet.dts = place
+            film.mux(packet)
+    return path
 
 
 def test_kill_from_another_thread_wakes_who_waits(cage: Cage, clip: Path) -> None:
@@ -338,9 +374,8 @@ def test_the_child_holds_no_descriptor_and_no_environment_of_ours(
 def test_a_process_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch, clip: Path) -> None:
     for program in ("/bin/false", "/nowhere/python"):
         monkeypatch.setattr(sys, "executable", program)
-        with pytest.raises(CageError) as caught, Cage() as cage:
+        with pytest.raises(CageUnavailable), Cage() as cage:
             cage.probe(clip)
-        assert caught.value.code == "cage.crashed"
 
 
 def test_an_image_goes_the_same_way(cage: Cage, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def test_a_video_is_described(cage: Cage, tmp_path: Path) -> None:
     assert (info.frame_rate, info.frames, info.size_bytes) == (25.0, 50, path.stat().st_size)
     assert info.warnings == ()
     assert info.extra["streams"] == 1
+    assert Fraction(info.extra["time_base"]) > 0
 
 
 @pytest.mark.parametrize(

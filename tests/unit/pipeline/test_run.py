@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import (
     CageError,
+    CageUnavailable,
     DeviceOutOfMemory,
     MediaError,
     ModelError,
@@ -256,6 +257,22 @@ def test_a_frame_the_model_cannot_take_fails_only_its_own_work(bed, error):
     assert faults(found) == {"a": (None, 3), "b": ("ModelError", 0), "c": (None, 3)}
     assert found[1].error.code == "model.failed"
     assert sum(name == "b" for name, _ in bed.cage.decoded) < 30  # a failed work is not decoded to its end
+
+
+def test_the_culprit_of_a_batch_is_found_by_halving(bed):
+    bed.cage(a=FakeMedia(frames=32))
+    pipeline = FakePipeline(on_infer=raise_for(20, ModelError("no")))
+    (result,) = bed.run(pipeline, bed.works("a"), batch_size=32)
+    assert isinstance(result.error, ModelError)
+    assert len(pipeline.batches) == 11
+    assert [16, 17, 18, 19] in pipeline.batches
+    assert [20] in pipeline.batches
+
+
+def test_a_decoding_process_that_does_not_start_stops_the_run_since_no_work_is_to_blame(bed):
+    bed.cage(a=FakeMedia(frames=6), b=FakeMedia(frames=6, breaks_at={2: CageUnavailable("no memory")}))
+    with pytest.raises(CageUnavailable):
+        bed.run(FakePipeline(), bed.works("a", "b"))
 
 
 def test_an_inference_of_another_length_than_its_batch_is_a_model_error(bed):

@@ -32,8 +32,8 @@ class CageByContent(FakeCage):
     def probe(self, path: Path) -> Any:
         return super().probe(_named(path))
 
-    def index(self, path: Path) -> Any:
-        return super().index(_named(path))
+    def index(self, path: Path, *ticks: Any) -> Any:
+        return super().index(_named(path), *ticks)
 
     def frames(self, path: Path, *arguments: Any, **named: Any) -> Any:
         return super().frames(_named(path), *arguments, **named)
