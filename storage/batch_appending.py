@@ -39,6 +39,16 @@ _INSERT = text("""
         AS g (index int, part int, key text, state text, digest text, item jsonb, error jsonb)
 """)
 
+# What a batch waits to take must not expire meanwhile, for a week.
+_KEEP_UPLOADS = text("""
+    WITH named AS MATERIALIZED (
+        SELECT id FROM uploads WHERE id = ANY(CAST(:ids AS uuid[])) AND tenant = :tenant AND state = 'complete'
+        ORDER BY id FOR UPDATE
+    )
+    UPDATE uploads u SET expires_at = greatest(u.expires_at, clock_timestamp() + interval '7 days')
+    FROM named WHERE u.id = named.id
+""")
+
 # A refused item that comes again in another form takes its own place.
 _CORRECT = text("""
     UPDATE batch_items i SET state = g.state, digest = g.digest, item = g.item, error = g.error
@@ -71,7 +81,7 @@ def append(connection: Connection, batch_id: str, tenant: str, items: Sequence[N
             fresh.append(duplicate(item, there.place))
     if fresh or corrected:
         _require_open(batch)
-    _correct(connection, batch_id, corrected)
+    _correct(connection, batch, corrected)
     _insert_lines(connection, batch, fresh)
     return Added(len(fresh) + len(corrected), len(items) - len(fresh) - len(corrected))
 
@@ -160,15 +170,23 @@ def _insert_lines(connection: Connection, batch: Row[Any], items: Sequence[NewIt
     checked = refuse_twins(items, batch.next_index)
     rows = [{"index": place, "part": 0, **row_of(item)} for place, item in enumerate(checked, batch.next_index)]
     insert_items(connection, batch.id, rows)
+    _keep_uploads(connection, batch.tenant, checked)
     count_items(connection, batch.id, lines=len(rows), total=len(rows))
 
 
-def _correct(connection: Connection, batch_id: str, items: Sequence[NewItem]) -> None:
+def _correct(connection: Connection, batch: Row[Any], items: Sequence[NewItem]) -> None:
     if not items:
         return
     # of two corrections in one chunk the last one counts
     rows = {item.key: row_of(item) for item in items}
-    connection.execute(_CORRECT, {"id": batch_id, "items": dump(list(rows.values()))})
+    connection.execute(_CORRECT, {"id": batch.id, "items": dump(list(rows.values()))})
+    _keep_uploads(connection, batch.tenant, items)
+
+
+def _keep_uploads(connection: Connection, tenant: str, items: Sequence[NewItem]) -> None:
+    ids = [item.record["upload_id"] for item in items if item.error is None and "upload_id" in item.record]
+    if ids:
+        connection.execute(_KEEP_UPLOADS, {"ids": ids, "tenant": tenant})
 
 
 def _require_open(batch: Row[Any]) -> None:

@@ -115,7 +115,7 @@ class BatchExpander:
 def _insert(connection: Connection, at: Expansion, keys: Sequence[str]) -> None:
     items = [_item_of(at, key) for key in keys]
     known = known_keys(connection, at.batch_id, items)
-    checked = [duplicate(item, known[item.key].place) if item.key in known else item for item in items]
+    checked = [duplicate(item, known[item.key].place) if item.key and item.key in known else item for item in items]
     first = at.parts + 1
     rows = [
         {"index": at.index, "part": part, **row_of(item)}

@@ -31,7 +31,7 @@ _HOLD = text("""
 _NEXT = text("""
     SELECT id::text AS id, pipeline, lane, size_class FROM jobs
     WHERE batch_id = CAST(:id AS uuid) AND state = :state AND finished_at < CAST(:at AS timestamptz)
-        AND id > CAST(:cursor AS uuid)
+        AND id > CAST(:cursor AS uuid) AND discarded_at IS NULL
     ORDER BY id LIMIT :limit
 """)
 _START = "00000000-0000-0000-0000-000000000000"

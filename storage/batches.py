@@ -48,12 +48,14 @@ _CANCEL = text("""
 _PIPELINES = text("""
     SELECT pipeline, count(*) AS jobs FROM jobs
     WHERE batch_id = CAST(:id AS uuid) AND tenant = :tenant AND state = ANY(CAST(:states AS text[]))
+        AND discarded_at IS NULL
     GROUP BY pipeline ORDER BY pipeline
 """)
 
 # Until all jobs of the order have ended the batch is running again, unless its manifest is still open.
 _REPLAY = text("""
-    UPDATE batches SET replay = CAST(:replay AS jsonb) || jsonb_build_object('at', clock_timestamp()), finished_at = NULL,
+    UPDATE batches SET finished_at = NULL,
+        replay = CAST(:replay AS jsonb) || jsonb_build_object('at', clock_timestamp()),
         state = CASE state WHEN 'finished' THEN 'running' ELSE state END
     WHERE id = CAST(:id AS uuid) AND tenant = :tenant AND state <> 'canceled'
         AND replay ->> 'state' IS DISTINCT FROM 'running'
