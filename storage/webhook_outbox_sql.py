@@ -124,7 +124,8 @@ DISABLE_REST = text("""
 """)
 
 PENDING = text("""
-    SELECT count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(next_at)), 0)::float8 AS overdue_seconds
+    SELECT count(*) AS waiting,
+        coalesce(extract(epoch FROM clock_timestamp() - min(next_at)), 0)::float8 AS overdue_seconds
     FROM webhook_events WHERE state = 'pending'
 """)
 

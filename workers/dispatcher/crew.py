@@ -37,9 +37,20 @@ class Crew(Generic[Item]):
             if self._closed:
                 return
             self._todo = OrderedDict((key, item) for key, item in items.items() if key not in self._in_hand)
-            while self._threads < min(self._size, len(self._todo) + len(self._in_hand)):
-                self._threads += 1
-                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._start_threads()
+
+    def add(self, items: Mapping[str, Item]) -> None:
+        """Put ``items`` at the end of the list; a closed crew takes none."""
+        with self._changed:
+            if not self._closed:
+                self._todo.update(items)
+                self._start_threads()
+
+    def wait_for_room(self, timeout_seconds: float) -> int:
+        """Wait until a thread could begin something at once; return how many could, 0 when the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._room() > 0 or self._closed, timeout_seconds)
+            return 0 if self._closed else self._room()
 
     def wait(self, timeout_seconds: float) -> bool:
         """Wait until the list is empty and nothing is in hand; return whether that came."""
@@ -51,7 +62,16 @@ class Crew(Generic[Item]):
         with self._changed:
             self._closed = True
             self._todo.clear()
+            self._changed.notify_all()
         return self.wait(timeout_seconds)
+
+    def _room(self) -> int:
+        return max(0, self._size - len(self._in_hand) - len(self._todo))
+
+    def _start_threads(self) -> None:
+        while self._threads < min(self._size, len(self._todo) + len(self._in_hand)):
+            self._threads += 1
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def _run(self) -> None:
         while (taken := self._take()) is not None:
@@ -61,6 +81,7 @@ class Crew(Generic[Item]):
             finally:
                 with self._changed:
                     self._in_hand.discard(key)
+                    self._changed.notify_all()
 
     def _take(self) -> tuple[str, Item] | None:
         with self._changed:

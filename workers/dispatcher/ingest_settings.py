@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from workers.addresses import Network
-from workers.fetch_url import FetchRules
+from workers.remote_request import FetchRules
 
 Words = Annotated[tuple[str, ...], NoDecode]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -34,7 +34,7 @@ class IngestSettings(BaseSettings):
         (), description="Hosts inside your network that inputs may be fetched from, as `host` or `host:port`."
     )
     ingest_denied_networks: Networks = Field(
-        (), description="Public networks closed to fetching all the same, such as your own, as `203.0.113.0/24`."
+        (), description="Public networks closed to fetching and webhooks all the same, such as `203.0.113.0/24`."
     )
     ingest_buckets: Words = Field(
         (), description="Buckets that `s3://` inputs may come from: `[tenant=]bucket[/prefix]`; none unless listed."

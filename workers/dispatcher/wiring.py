@@ -15,6 +15,7 @@ from workers.dispatcher.duty import Duty
 from workers.dispatcher.lost import LostClaims
 from workers.dispatcher.object_duties import object_duties
 from workers.dispatcher.process import Dispatcher
+from workers.dispatcher.webhook_duties import webhook_duties
 from workers.doorbell import Bell, Doorbell
 from workers.settings import DispatcherSettings
 
@@ -34,6 +35,7 @@ def build(settings: DispatcherSettings, resources: ExitStack) -> Dispatcher:
     upkeep = Upkeep(database)
     duties = _duties(settings, database, doorbell, resources.enter_context(Bell(redis_url)))
     duties += object_duties(settings, database, doorbell, resources)
+    duties += webhook_duties(settings, resources)
     return Dispatcher(duties, upkeep.duty, alive_file=settings.alive_file)
 
 
