@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import secrets
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.reach import service_folder
 from storage.database import Database
 from storage.fleet import Fleet
 from storage.ids import new_id
@@ -32,9 +31,7 @@ ROWS = Rows(count=1, size_bytes=2, sha256="0" * 64, inline=b"{}")
 @contextmanager
 def durable_database() -> Iterator[Database]:
     """A migrated database with fsync on, thrown away at the end."""
-    with tempfile.TemporaryDirectory(prefix="fq-bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with service_folder("bench") as folder:
         password = secrets.token_urlsafe(16)
         with EmbeddedPostgres(folder / "data", password=password, log_path=folder / "log", durable=True) as server:
             url = server.create_database("bench")

@@ -5,30 +5,18 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.reach import service_folder
 from deploy.local.redis import EmbeddedRedis
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEMPLATE = "fq_template"
 
 _numbers = itertools.count(1)
-
-
-@contextmanager
-def service_folder(kind: str) -> Iterator[Path]:
-    """A folder that the account a server drops to can pass; pytest's own temporary folders are private."""
-    folder = Path(tempfile.mkdtemp(prefix=f"fq-test-{kind}-"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -13,12 +13,25 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.child import Account, StartError
 
 #: where root keeps what ``nobody`` must reach when the checkout lies in a private folder; survives a reboot
 REACHABLE_ROOT = Path("/var/lib/framequeue-local")
+
+
+@contextmanager
+def service_folder(kind: str) -> Iterator[Path]:
+    """A throwaway folder that any user can pass; the usual temporary ones are private."""
+    folder = Path(tempfile.mkdtemp(prefix=f"fq-{kind}-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def unprivileged(data_dir: Path) -> Account | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.embedded import EmbeddedStack, running_stack
+from bench.embedded import EmbeddedStack, running_stack
 
 
 @pytest.hookimpl(wrapper=True)

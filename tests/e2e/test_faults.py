@@ -14,9 +14,10 @@ import psycopg2
 import pytest
 import redis
 
+from bench.embedded import EmbeddedStack, eventually
 from deploy.local.demo import SAMPLE
 from tests.e2e.clips import joined, moving_clip
-from tests.e2e.embedded import EmbeddedStack, eventually, finished, frames_of, job_of, submit, submitted
+from tests.e2e.embedded import finished, frames_of, job_of, submit, submitted
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from bench.embedded import EmbeddedStack
 from deploy.local.demo import SAMPLE
-from tests.e2e.embedded import EmbeddedStack, finished, frames_of, submit, submitted
+from tests.e2e.embedded import finished, frames_of, submit, submitted
 
 
 def test_the_sample_clip_gives_what_was_drawn_into_it(client: httpx2.Client) -> None:
@@ -62,7 +63,7 @@ def test_the_same_request_sent_twice_with_one_key_is_one_job(client: httpx2.Clie
 def test_status_and_doctor_find_nothing_wrong_with_a_running_stack(stack: EmbeddedStack) -> None:
     told = stack.command("status").stdout
     for part in ("postgres", "redis", "web", "worker", "dispatcher", "flower"):
-        assert f"{part:<11}up" in told
+        assert f"{part:<13}up" in told
     assert "  bad" not in stack.command("doctor").stdout
 
 

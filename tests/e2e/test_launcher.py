@@ -11,9 +11,10 @@ import httpx2
 import psutil
 import pytest
 
+from bench.embedded import EmbeddedStack, running_stack
 from deploy.local.demo import SAMPLE
 from deploy.local.leftovers import MARK
-from tests.e2e.embedded import EmbeddedStack, finished, running_stack, submitted
+from tests.e2e.embedded import finished, submitted
 
 
 @pytest.fixture(scope="module")

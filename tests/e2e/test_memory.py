@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from bench.embedded import EmbeddedStack
 from deploy.local.demo import SAMPLE
 from tests.e2e.clips import joined, moving_clip, padded_mp4
-from tests.e2e.embedded import EmbeddedStack, finished, submitted
+from tests.e2e.embedded import finished, submitted
 from tests.e2e.memory import MIB, Peak
 
 GIB = 1024 * MIB

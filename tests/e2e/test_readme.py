@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.embedded import EmbeddedStack
 from deploy.local.home import REPOSITORY
-from tests.e2e.embedded import EmbeddedStack
 
 README = REPOSITORY / "README.md"
 

@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.embedded import EmbeddedStack, eventually, finished, frames_of, job_of, submit, submitted
+from bench.embedded import EmbeddedStack, eventually
+from tests.e2e.embedded import finished, frames_of, job_of, submit, submitted
 from tests.e2e.memory import MIB, Peak
 from tests.services import shared_folder
 

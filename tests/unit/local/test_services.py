@@ -13,7 +13,8 @@ from redis.retry import Retry
 
 from deploy.local.child import StartError, identify
 from deploy.local.postgres import EmbeddedPostgres
-from tests.services import running_redis, service_folder
+from deploy.local.reach import service_folder
+from tests.services import running_redis
 
 
 def server_of(folder: Path, password: str) -> EmbeddedPostgres:
