@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from storage.errors import ObjectNotFound, ObjectStoreUnavailable
+from storage.errors import ObjectNotFound, ObjectStoreFull, ObjectStoreUnavailable
 from storage.objects.folder import remove_older
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
@@ -22,6 +25,8 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise ObjectStoreFull("no space is left for objects") from error
         raise ObjectStoreUnavailable(f"the object store's folder fails: {error.strerror or error}") from error
 
 
@@ -48,14 +53,14 @@ class Draft:
         self._handle = handle
 
     def write(self, piece: bytes) -> None:
-        """Append all of a piece. Raises: ObjectStoreUnavailable, also for a full disk."""
+        """Append all of a piece. Raises: ObjectStoreFull, ObjectStoreUnavailable."""
         left = memoryview(piece)
         with disk_errors():
             while left:
                 left = left[os.write(self._handle, left) :]
 
     def seal(self) -> None:
-        """Bring every byte to the disk. Raises: ObjectStoreUnavailable."""
+        """Bring every byte to the disk. Raises: ObjectStoreFull, ObjectStoreUnavailable."""
         with disk_errors():
             os.fsync(self._handle)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +14,7 @@ from storage.errors import ObjectStoreUnavailable
 from storage.objects.disposition import attachment
 from storage.objects.measured import MeasuredBody
 from storage.objects.port import StoredObject, StoredPart
+from storage.objects.proof import Proof
 from storage.objects.s3_access import S3Access
 from storage.objects.s3_clients import S3Clients
 from storage.objects.s3_errors import code_of, store_errors
@@ -23,10 +23,10 @@ from storage.objects.streams import pulled, save
 
 #: a put of more than this goes up in parts of this size, one in memory at a time
 PART_BYTES = 8 << 20
+#: a put of no more than this shows a frozen store within 3 s; a larger one may be slow for the sake of the line
+SMALL_BYTES = 1 << 20
 #: S3 takes so many parts and no more
 PARTS_MAX = 10_000
-#: how long an answer of the store vouches for it, before a put or a read asks again
-PROOF_SECONDS = 2.0
 DELETE_BATCH = 1000
 CHECK_KEY = "framequeue-check"
 
@@ -39,22 +39,20 @@ class S3ObjectStore:
         self.bucket = bucket
         self._clients = S3Clients(access)
         self._parts = S3Parts(bucket, self._clients)
-        self._proven_at = float("-inf")
+        self._proof = Proof(self._head_bucket)
 
     def put(
         self, key: str, body: BinaryIO | bytes, *, content_type: str | None = None, limit_bytes: int | None = None
     ) -> StoredObject:
         """See the port."""
         # before the first byte is taken from the client: a store that is down must show at once
-        self._prove()
+        self._proof.demand()
         measured = MeasuredBody(body, limit_bytes)
         part_bytes = max(PART_BYTES, -(-(limit_bytes or 0) // PARTS_MAX))
         first = [measured.read_full(part_bytes)]
         if len(first[0]) < part_bytes:
-            with store_errors(key):
-                answer = self._clients.bulk.put_object(
-                    Bucket=self.bucket, Key=key, Body=first[0], **typed(content_type)
-                )
+            with self._proof.watching(), store_errors(key):
+                answer = self._clients.put.put_object(Bucket=self.bucket, Key=key, Body=first[0], **typed(content_type))
             etag = bare_etag(answer)
         else:
             # popped, so that nobody holds the first part while the others go up
@@ -145,22 +143,18 @@ class S3ObjectStore:
 
     def check(self) -> None:
         """See the port."""
-        with store_errors("bucket"):
+        with self._proof.watching(), store_errors("bucket"):
             self._clients.quick.put_object(Bucket=self.bucket, Key=CHECK_KEY, Body=b"")
-        self._proven_at = time.monotonic()
 
-    def _prove(self) -> None:
-        """Raise ObjectStoreUnavailable within 3 s unless the store answers, or did so a moment ago."""
-        if time.monotonic() - self._proven_at < PROOF_SECONDS:
-            return
+    def _head_bucket(self) -> None:
+        """Raise ObjectStoreUnavailable within 3 s unless the store answers."""
         with store_errors("bucket"):
             self._clients.quick.head_bucket(Bucket=self.bucket)
-        self._proven_at = time.monotonic()
 
     @contextmanager
     def _get(self, key: str, start: int = 0, end: int | None = None) -> Iterator[tuple[StoredObject, BinaryIO]]:
         """The object's facts and a range of its bytes; the facts are the range's where there is one."""
-        self._prove()
+        self._proof.demand()
         with store_errors(key):
             try:
                 answer = self._clients.bulk.get_object(Bucket=self.bucket, Key=key, **_ranged(start, end))

@@ -13,12 +13,20 @@ from storage.objects.s3_access import S3Access
 CONNECT_SECONDS = 1.0
 #: for calls that move no bytes: a frozen server shows within 3 s
 QUICK_READ_SECONDS = 2.0
-#: for calls that move bytes, or that join parts
+#: for a small put that a client waits for
+PUT_READ_SECONDS = 2.5
+#: for the first try of a call that moves bytes: with a question whether the store is there at all, within 3 s
+BRISK_READ_SECONDS = 1.2
+#: once the store has said that it is there: for calls that move bytes, or that join parts
 BULK_READ_SECONDS = 30.0
+#: longest silence in the middle of a body
+BODY_READ_SECONDS = 10.0
 
 
 class S3Clients:
-    """``quick`` for metadata, ``bulk`` for bytes, ``public`` for signing URLs (it never connects)."""
+    """``quick`` for metadata, ``put`` for a small object, ``bulk`` for bytes, ``public`` for signing URLs (it never
+    connects).
+    """
 
     def __init__(self, access: S3Access, *, max_connections: int = 32) -> None:
         session = boto3.session.Session(
@@ -43,5 +51,7 @@ class S3Clients:
             return session.client("s3", endpoint_url=endpoint_url, config=config)
 
         self.quick = client(access.endpoint_url, QUICK_READ_SECONDS, 1)
-        self.bulk = client(access.endpoint_url, BULK_READ_SECONDS, 3)
+        self.put = client(access.endpoint_url, PUT_READ_SECONDS, 1)
+        self.brisk = client(access.endpoint_url, BRISK_READ_SECONDS, 1)
+        self.bulk = client(access.endpoint_url, BULK_READ_SECONDS, 2)
         self.public = client(access.public_endpoint_url or access.endpoint_url, QUICK_READ_SECONDS, 1)

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from storage.errors import ObjectMismatch, ObjectNotFound, ObjectStoreUnavailable
+from storage.errors import ObjectMismatch, ObjectNotFound, ObjectStoreFull, ObjectStoreUnavailable
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
 _MISMATCH = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "EntityTooLarge", "PreconditionFailed"})
+#: S3 itself is never full; its servers on somebody's disks are
+_FULL = frozenset({"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"})
 
 
 def code_of(error: ClientError) -> str:
@@ -34,6 +36,8 @@ def store_errors(subject: str) -> Iterator[None]:
             raise ObjectNotFound(f"the object store holds no {subject}") from error
         if code in _MISMATCH:
             raise ObjectMismatch(f"the object store refuses the parts of {subject}: {code}") from error
+        if code in _FULL:
+            raise ObjectStoreFull(f"the object store has no space left: {code}") from error
         raise ObjectStoreUnavailable(f"the object store answers {code or 'with an error'}") from error
     except (BotoCoreError, HTTPError, OSError) as error:
         # the class alone: messages of boto3 may hold signed URLs

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from bench.faults.proxy import Mode, Proxy
 from storage.errors import ObjectStoreUnavailable
 from storage.objects.s3 import S3ObjectStore
 from storage.objects.s3_access import S3Access
@@ -71,6 +72,21 @@ def test_a_put_to_a_store_that_is_down_fails_within_three_seconds_and_reads_noth
         with pytest.raises(ObjectStoreUnavailable):
             store.put(KEY, Untouched())
         assert time.monotonic() - started < 3.5
+
+
+def test_a_store_that_freezes_after_it_was_proven_costs_one_put_three_seconds_and_the_next_none() -> None:
+    with scripted(OK) as port, Proxy(port) as proxy:
+        store = store_at(proxy.door("store").port)
+        store.check()
+        proxy.turn(Mode.FREEZE)
+        started = time.monotonic()
+        with pytest.raises(ObjectStoreUnavailable):
+            store.put(KEY, b"small")
+        assert time.monotonic() - started < 3.5
+        started = time.monotonic()
+        with pytest.raises(ObjectStoreUnavailable):
+            store.put(KEY, Untouched())
+        assert time.monotonic() - started < 0.5
 
 
 @pytest.mark.parametrize("call", ["stat", "open", "check", "list", "start"])
