@@ -10,7 +10,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import access_log, answers, auth, headers, openapi
-from web.api import fleet, health, history, jobs, objects, offers, pages, results, uploads
+from web.api import fleet, health, history, jobs, objects, offers, pages, results, uploads, webhooks
 from web.errors import Problem
 from web.incoming import parse
 from web.services import Services, build_services
@@ -61,7 +61,7 @@ def create_app(settings: WebSettings, services: Services | None = None) -> APIFl
     app.before_request(_refuse_nul)
     app.before_request(lambda: auth.authenticate(made))
     app.before_request(_require_json)
-    for module in (jobs, history, results, uploads, offers, fleet, health, objects, pages):
+    for module in (jobs, history, results, uploads, offers, fleet, health, objects, webhooks, pages):
         app.register_blueprint(module.bp)
     openapi.install(app)
     if settings.proxy_hops:

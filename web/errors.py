@@ -48,12 +48,17 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "signature.expired": (403, "The signed URL has expired"),
     "signature.invalid": (403, "The signature is wrong"),
     "state.conflict": (409, "The state does not allow this"),
+    "storage.full": (507, "The object store has no space left"),
     "storage.unavailable": (503, "The object store does not answer"),
     "streams.busy": (503, "Too many waiting clients"),
     "type.unsupported": (415, "This content type is not taken"),
     "upload.incomplete": (409, "The upload is not complete"),
     "upload.mismatch": (409, "The upload differs from what was declared"),
     "upload.unknown": (404, "No such upload"),
+    "webhook.disabled": (409, "The webhook endpoint is disabled"),
+    "webhook.secret_missing": (409, "You have no webhook secret"),
+    "webhook.secrets_full": (409, "Too many webhook secrets sign already"),
+    "webhook.unknown": (404, "No such webhook secret, delivery or endpoint"),
     "worker.unknown": (404, "No such worker"),
 }
 

@@ -37,7 +37,10 @@ _BY_SHAPE = {
 }
 #: what single calls answer besides
 _OWN = {
-    ("post", "/v1/jobs"): {"404": "upload.unknown", "409": "idempotency.conflict or upload.incomplete"},
+    ("post", "/v1/jobs"): {
+        "404": "upload.unknown",
+        "409": "idempotency.conflict, upload.incomplete or webhook.secret_missing",
+    },
     ("post", "/v1/jobs/{job_id}/replay"): {"409": "state.conflict"},
     ("get", "/v1/jobs/{job_id}/result"): {"400": "format.unknown", "409": "result.not_ready or result.unavailable"},
     ("get", "/v1/jobs/{job_id}/frames"): {"400": "cursor.invalid"},
@@ -45,6 +48,10 @@ _OWN = {
     ("post", "/v1/uploads/{upload_id}/complete"): {"409": "upload.incomplete or upload.mismatch"},
     ("post", "/v1/uploads/{upload_id}/parts"): {"409": "state.conflict"},
     ("delete", "/v1/uploads/{upload_id}"): {"409": "state.conflict"},
+    ("post", "/v1/webhooks/secrets"): {"409": "webhook.secrets_full"},
+    ("post", "/v1/webhooks/deliveries/{event_id}/resend"): {"409": "webhook.disabled"},
+    ("get", "/v1/webhooks/deliveries"): {"400": "cursor.invalid"},
+    ("get", "/v1/webhooks/endpoints"): {"400": "cursor.invalid"},
 }
 #: answers that are neither the usual one nor a problem: schema (None: no body) and when
 _BESIDES: dict[tuple[str, str], dict[str, tuple[str | None, str]]] = {

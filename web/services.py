@@ -13,6 +13,8 @@ from storage.objects.open_store import open_store
 from storage.objects.port import ObjectStore
 from storage.registry import Registry
 from storage.uploads import UploadStore
+from storage.webhook_secrets import WebhookSecretStore
+from storage.webhooks import WebhookStore
 from web.catalog import Catalog
 from web.settings import WebSettings
 from web.situation import Situation
@@ -30,6 +32,8 @@ class Services:
     objects: ObjectStore
     jobs: JobStore
     uploads: UploadStore
+    webhooks: WebhookStore
+    webhook_secrets: WebhookSecretStore
     keys: KeyStore
     registry: Registry
     depth: Depth
@@ -61,6 +65,8 @@ def build_services(settings: WebSettings) -> Services:
         objects=open_store(settings),
         jobs=jobs,
         uploads=UploadStore(database),
+        webhooks=WebhookStore(database),
+        webhook_secrets=WebhookSecretStore(database),
         keys=KeyStore(database),
         registry=registry,
         depth=depth,
