@@ -21,6 +21,7 @@ StorageError
 └── StorageUnavailable         try again later; nothing was acknowledged
     ├── DatabaseUnavailable
     └── ObjectStoreUnavailable
+        └── ObjectStoreFull
 
 Each class carries a stable ``code`` (``noun.fault``) that clients may rely on.
 """
@@ -149,6 +150,12 @@ class DatabaseUnavailable(StorageUnavailable):
 
 
 class ObjectStoreUnavailable(StorageUnavailable):
-    """The object store refuses, times out or has no space."""
+    """The object store refuses or times out."""
 
     code = "storage.unavailable"
+
+
+class ObjectStoreFull(ObjectStoreUnavailable):
+    """The object store has no space left."""
+
+    code = "storage.full"
