@@ -33,6 +33,8 @@ class LockedJob:
     timings: Mapping[str, float]
     warnings: Sequence[Mapping[str, Any]]
     models: Sequence[Mapping[str, Any]]
+    allow_partial: bool = False
+    missing_ranges: Sequence[Mapping[str, Any]] = ()
 
     @property
     def terminal(self) -> bool:
@@ -51,7 +53,8 @@ class JobEnd:
 
 
 _LOCK = text("""
-    SELECT id::text AS id, run, state, segments_total, segments_left, timings, warnings, models
+    SELECT id::text AS id, run, state, segments_total, segments_left, timings, warnings, models, allow_partial,
+        missing_ranges
     FROM jobs WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from storage.ending import JobEnd, LockedJob, end_jobs, lock_jobs, requeue_idle
+from storage.ending import LockedJob, end_jobs, lock_jobs, requeue_idle
 from storage.history import OUTCOME_WORDS, note_refused
 from storage.ids import new_id
-from storage.job import Bury, Claim, Done, Failed, GiveBack, JobState, Outcome, Retry, SegmentKind, SegmentState
+from storage.job import Claim, Done, Outcome
 from storage.jsonb import dump
-from storage.returning import HeldSegment, Return, after, lock_held, write_returns
+from storage.returning import lock_held, write_returns
+from storage.settling import JobTally, Settlement, settle
 
 #: warnings kept on a job; a damaged two-hour video must not grow its row without bound
 WARNINGS_KEPT = 100
 #: progress of a run that has not ended never reads as complete
 _ALMOST = 0.99
-#: results first, then what ends a job, then what comes back
-_ORDER = (Done, Failed, Bury, Retry, GiveBack)
 
 _WRITE_DONE = text("""
     WITH given AS MATERIALIZED (
@@ -47,12 +45,12 @@ _WRITE_DONE = text("""
 _WRITE_JOBS = text("""
     UPDATE jobs j SET
         segments_left = g.segments_left, attempts = j.attempts + g.charged, frames = j.frames + g.frames,
-        timings = g.timings, warnings = g.warnings, models = g.models,
+        timings = g.timings, warnings = g.warnings, models = g.models, missing_ranges = g.missing_ranges,
         input_sha256 = coalesce(j.input_sha256, g.input_sha256), progress = greatest(j.progress, g.progress),
         updated_at = clock_timestamp()
     FROM jsonb_to_recordset(CAST(:jobs AS jsonb)) AS g (
         job_id uuid, segments_left int, charged int, frames int, timings jsonb, warnings jsonb, models jsonb,
-        input_sha256 text, progress double precision)
+        missing_ranges jsonb, input_sha256 text, progress double precision)
     WHERE j.id = g.job_id
 """)
 
@@ -70,40 +68,13 @@ INSERT_MERGE = text("""
 """)
 
 
-@dataclass(slots=True)
-class JobTally:
-    """What the outcomes of one finish add up to for one job."""
-
-    segments_left: int
-    timings: dict[str, float]
-    warnings: list[Mapping[str, Any]]
-    models: list[Mapping[str, Any]]
-    frames: int = 0
-    charged: int = 0
-    input_sha256: str | None = None
-    #: the segment after which nothing is left to infer; its run needs a merge
-    last_infer: str | None = None
-    end: JobEnd | None = None
-
-
-@dataclass(slots=True)
-class Settlement:
-    """Everything one finish writes, decided before anything is written."""
-
-    jobs: Mapping[str, LockedJob]
-    tallies: dict[str, JobTally] = field(default_factory=dict)
-    dones: list[Done] = field(default_factory=list)
-    returns: list[Return] = field(default_factory=list)
-    accepted: dict[str, bool] = field(default_factory=dict)
-
-
 def finish(connection: Connection, claim: Claim, outcomes: Sequence[Outcome]) -> Mapping[str, bool]:
     """Write outcomes in the caller's transaction; see ``Claims.finish``."""
     homes = {segment.id: segment.job_id for segment in claim.segments}
     named = [outcome.segment_id for outcome in outcomes if outcome.segment_id in homes]
     jobs = lock_jobs(connection, (homes[segment_id] for segment_id in named))
     settlement = settle(jobs, lock_held(connection, claim.id, named), outcomes)
-    _write(connection, settlement)
+    write(connection, settlement)
     refused = {
         outcome.segment_id: OUTCOME_WORDS[type(outcome)]
         for outcome in outcomes
@@ -113,64 +84,11 @@ def finish(connection: Connection, claim: Claim, outcomes: Sequence[Outcome]) ->
     return settlement.accepted
 
 
-def settle(jobs: Mapping[str, LockedJob], held: Mapping[str, HeldSegment], outcomes: Sequence[Outcome]) -> Settlement:
-    """Decide, from locked rows alone, what a finish writes.
-
-    Raises: ValueError when a merge segment, or the only infer segment of a run, is done without a summary, and when
-    a plan segment is called done (plans are carried out by ``plan``).
-    """
-    settlement = Settlement(jobs)
-    for outcome in sorted(outcomes, key=lambda outcome: _ORDER.index(type(outcome))):
-        segment = held.get(outcome.segment_id)
-        settlement.accepted[outcome.segment_id] = segment is not None and _settle_one(settlement, segment, outcome)
-    return settlement
-
-
-def _settle_one(settlement: Settlement, segment: HeldSegment, outcome: Outcome) -> bool:
-    if segment.state is SegmentState.DONE:
-        return isinstance(outcome, Done)
-    job = settlement.jobs[segment.job_id]
-    tally = settlement.tallies.setdefault(
-        job.id, JobTally(job.segments_left, dict(job.timings), list(job.warnings), list(job.models))
-    )
-    if tally.end is not None:
-        return False
-    if isinstance(outcome, Done):
-        _add_done(tally, job, segment, outcome)
-        settlement.dones.append(outcome)
-        return True
-    back = after(segment, outcome)
-    settlement.returns.append(back)
-    tally.charged += back.charged
-    if back.ends is not None:
-        tally.end = JobEnd(job.id, back.ends, error=back.error)
-    return True
-
-
-def _add_done(tally: JobTally, job: LockedJob, segment: HeldSegment, done: Done) -> None:
-    if segment.kind is SegmentKind.PLAN:
-        raise ValueError(f"segment {segment.id} is a plan: carry it out")
-    for stage, seconds in done.timings.items():
-        tally.timings[stage] = round(tally.timings.get(stage, 0.0) + seconds, 6)
-    tally.warnings.extend(warning for warning in done.warnings if warning not in tally.warnings)
-    tally.models.extend(model for model in done.models if model not in tally.models)
-    tally.input_sha256 = tally.input_sha256 or done.input_sha256
-    if segment.kind is SegmentKind.INFER:
-        tally.frames += segment.frames if done.rows is None else done.rows.count
-        tally.segments_left -= 1
-    ends_job = segment.kind is SegmentKind.MERGE or (segment.kind is SegmentKind.INFER and job.segments_total == 1)
-    if ends_job and done.summary is None:
-        raise ValueError(f"segment {segment.id} ends its job and must bring a summary")
-    if ends_job:
-        tally.end = JobEnd(job.id, JobState.SUCCEEDED, summary=done.summary)
-    elif segment.kind is SegmentKind.INFER and tally.segments_left == 0:
-        tally.last_infer = segment.id
-
-
-def _write(connection: Connection, settlement: Settlement) -> None:
+def write(connection: Connection, settlement: Settlement) -> frozenset[tuple[str, str]]:
+    """Carry out decisions on locked rows; return (lane, size_class) of segments that are ready again."""
     if settlement.dones:
         connection.execute(_WRITE_DONE, {"dones": dump([_done_record(done) for done in settlement.dones])})
-    write_returns(connection, settlement.returns)
+    lanes = write_returns(connection, settlement.returns)
     if settlement.tallies:
         records = [_job_record(settlement.jobs[job_id], tally) for job_id, tally in settlement.tallies.items()]
         connection.execute(_WRITE_JOBS, {"jobs": dump(records)})
@@ -180,11 +98,12 @@ def _write(connection: Connection, settlement: Settlement) -> None:
     ends = [tally.end for tally in settlement.tallies.values() if tally.end is not None]
     end_jobs(connection, ends)
     going_on = settlement.tallies.keys() - {end.job_id for end in ends}
-    came_back = {back.job_id for back in settlement.returns} & going_on
+    came_back = {back.job_id for back in settlement.returns if not back.missing} & going_on
     if came_back:
         requeue_idle(connection, came_back)
     if going_on - came_back:
         requeue_idle(connection, going_on - came_back, after_result=True)
+    return lanes
 
 
 def _done_record(done: Done) -> dict[str, Any]:
@@ -215,6 +134,7 @@ def _job_record(job: LockedJob, tally: JobTally) -> dict[str, Any]:
         "frames": tally.frames,
         "timings": tally.timings,
         "warnings": tally.warnings[:WARNINGS_KEPT],
+        "missing_ranges": tally.missing,
         "models": tally.models,
         "input_sha256": tally.input_sha256,
         "progress": min(_ALMOST, (whole - tally.segments_left) / whole) if job.segments_total else 0.0,

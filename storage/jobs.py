@@ -84,7 +84,7 @@ class JobStore:
     ) -> Job:
         """Start a new run of a terminal job: same params keep the done segments, changed params plan again.
 
-        A run that succeeded has nothing left to do, so its replay does everything again.
+        A run that succeeded with all its parts has nothing left to do, so its replay does everything again.
         Raises: JobNotFound, StateConflict (not terminal), InputGone, ValueError (params without their batch_key).
         """
         if (params is None) != (batch_key is None):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from storage.claims import NOTHING_LOST, Lost
-from storage.ending import JobEnd, end_jobs, lock_jobs, requeue_idle
-from storage.job import GiveBack
-from storage.returning import HeldSegment, Return, after, lock_claimed, write_returns
+from storage.ending import lock_jobs
+from storage.finishing import write
+from storage.job import GiveBack, SegmentState
+from storage.returning import HeldSegment, Return, after, lock_claimed
+from storage.settling import settle_loss
 
 #: segments taken back in one transaction
 BATCH = 500
@@ -20,11 +22,6 @@ _CLAIMED = text("""
     WHERE worker_id = :worker_id AND state = 'claimed'
         AND (CAST(:claim_id AS uuid) IS NULL OR claim_id = CAST(:claim_id AS uuid))
     ORDER BY id LIMIT :batch
-""")
-
-_ADD_ATTEMPTS = text("""
-    UPDATE jobs j SET attempts = j.attempts + g.charged, updated_at = clock_timestamp()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:charged AS int[])) AS g (id, charged) WHERE j.id = g.id
 """)
 
 
@@ -43,15 +40,10 @@ def take_back(
     jobs = lock_jobs(connection, (row.job_id for row in found))
     # Locked only now, after their jobs: what was finished or canceled meanwhile is not among them any more.
     held = lock_claimed(connection, worker_id, [row.id for row in found])
-    returns = [decide(segment) for segment in held.values() if segment.job_id in jobs]
-    lanes = write_returns(connection, returns)
-    _charge(connection, [back.job_id for back in returns if back.charged])
-    ended = end_jobs(
-        connection,
-        list({back.job_id: JobEnd(back.job_id, back.ends, back.error) for back in returns if back.ends}.values()),
-    )
-    requeue_idle(connection, {back.job_id for back in returns} - ended)
-    return Lost(segments=len(returns), buried=sum(back.ends is not None for back in returns), lanes=lanes)
+    settlement = settle_loss(jobs, held, decide)
+    lanes = write(connection, settlement)
+    buried = sum(back.state is SegmentState.DEAD for back in settlement.returns)
+    return Lost(segments=len(held), buried=buried, lanes=lanes)
 
 
 def take_all_back(batches: Callable[[], Lost]) -> Lost:
@@ -60,9 +52,3 @@ def take_all_back(batches: Callable[[], Lost]) -> Lost:
     while (lost := batches()).segments:
         total += lost
     return total
-
-
-def _charge(connection: Connection, job_ids: Sequence[str]) -> None:
-    if job_ids:
-        ids = sorted(set(job_ids))
-        connection.execute(_ADD_ATTEMPTS, {"ids": ids, "charged": [job_ids.count(job_id) for job_id in ids]})

@@ -41,6 +41,7 @@ _NEW_RUN = """
         UPDATE jobs SET
             run = run + 1, state = :state, params = CAST(:params AS jsonb), batch_key = :batch_key,
             summary = NULL, error = NULL, stage = NULL, attempts = 0, run_after = NULL, expires_at = NULL,
+            missing_ranges = '[]',
             queued_at = CASE WHEN :state = 'queued' THEN clock_timestamp() END, started_at = NULL, finished_at = NULL,
             updated_at = clock_timestamp(), {kept}
         WHERE id = CAST(:id AS uuid)
@@ -55,10 +56,12 @@ _AFRESH = text(
             warnings = '[]', models = '[]', timings = '{}'"""
     )
 )
-# Timings keep what the kept segments cost, not how long the earlier run stood in the queue.
+# Timings keep what the kept segments cost, not how long the earlier run stood in the queue; and whether this run will
+# be a partial one is not known yet.
 _KEEPING = text(
     _NEW_RUN.format(
         kept="""segments_left = :undone, timings = timings - 'queue_seconds' - 'run_seconds',
+            warnings = jsonb_path_query_array(warnings, '$[*] ? (!(@.code == "result.partial"))'),
             progress = CASE WHEN segments_total > 0 THEN (segments_total - :undone)::float8 / segments_total * 0.99
                 ELSE 0 END"""
     )
@@ -112,8 +115,9 @@ def replay(connection: Connection, job_id: str, changed: NewParams | None) -> No
     if row.input_key is None and row.input_source_url is None:
         raise InputGone(f"the input of job {job_id} was deleted")
     params = changed or NewParams(row.params, row.batch_key)
-    # Of a run that succeeded nothing is left to do again but everything.
-    keeps = params.params == row.params and job.state is not JobState.SUCCEEDED and row.plans + row.infers > 0
+    # Of a run that succeeded with all its parts nothing is left to do again but everything.
+    whole = job.state is JobState.SUCCEEDED and not job.missing_ranges
+    keeps = params.params == row.params and not whole and row.plans + row.infers > 0
     fields = {
         "id": job_id,
         "state": "uploading" if row.input_key is None else "queued",

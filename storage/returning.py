@@ -35,6 +35,9 @@ class HeldSegment:
     claim_id: str
     worker_id: str
     errors: Sequence[Mapping[str, Any]]
+    index: int = 0
+    start_pts: int | None = None
+    end_pts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Return:
     error: Mapping[str, Any] | None = None
     errors: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     ends: JobState | None = None
+    #: the job goes on without this segment
+    missing: bool = False
 
 
 def after(segment: HeldSegment, outcome: Failed | Retry | Bury | GiveBack) -> Return:
@@ -145,7 +150,8 @@ def _kept(segment: HeldSegment, error: Mapping[str, Any] | None) -> Sequence[Map
 
 _HELD = """
     SELECT s.id::text AS id, s.job_id::text AS job_id, s.run, s.kind, s.state, s.frames, s.attempts, s.max_attempts,
-        s.holdups, s.losses, s.claim_size, s.claim_id::text AS claim_id, s.worker_id, s.errors
+        s.holdups, s.losses, s.claim_size, s.claim_id::text AS claim_id, s.worker_id, s.errors, s.index, s.start_pts,
+        s.end_pts
     FROM segments s WHERE s.id = ANY(CAST(:ids AS uuid[])) AND {condition} ORDER BY s.id FOR NO KEY UPDATE
 """
 # A done segment of this very claim is found too: a finish that is repeated because its answer was lost says the same.
@@ -160,7 +166,8 @@ _WRITE = text(f"""
     WITH given AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:returns AS jsonb)) AS g (
             segment_id uuid, event text, state text, attempts int, holdups int, losses int, solo boolean,
-            delay_seconds double precision, charged boolean, keeps_claim boolean, error jsonb, errors jsonb)
+            delay_seconds double precision, charged boolean, keeps_claim boolean, error jsonb, errors jsonb,
+            missing boolean)
     ), before AS MATERIALIZED (
         SELECT s.id, s.claim_id, s.worker_id FROM segments s JOIN given g ON s.id = g.segment_id
     ), changed AS (
@@ -178,12 +185,14 @@ _WRITE = text(f"""
             ready_at = CASE WHEN g.state = 'ready' THEN clock_timestamp() END,
             finished_at = CASE WHEN g.state = 'dead' THEN clock_timestamp() END
         FROM given g WHERE s.id = g.segment_id
-        RETURNING s.id, s.job_id, s.run, s.lane, s.size_class, s.state, s.run_after, g.event, g.charged, g.error
+        RETURNING s.id, s.job_id, s.run, s.lane, s.size_class, s.state, s.run_after, g.event, g.charged, g.error,
+            g.missing
     ), noted AS (
         INSERT INTO job_events (job_id, run, kind, segment_id, claim_id, worker_id, data)
         SELECT c.job_id, c.run, c.event, c.id, b.claim_id, b.worker_id, jsonb_strip_nulls(jsonb_build_object(
             'code', c.error ->> 'code', 'message', c.error ->> 'message',
-            'charged', CASE WHEN c.error IS NOT NULL THEN c.charged END, 'run_after', c.run_after))
+            'charged', CASE WHEN c.error IS NOT NULL THEN c.charged END, 'run_after', c.run_after,
+            'missing', CASE WHEN c.missing THEN true END))
         FROM changed c JOIN before b ON b.id = c.id
     )
     SELECT DISTINCT lane, size_class FROM changed WHERE state = 'ready'

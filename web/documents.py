@@ -62,6 +62,15 @@ class SegmentCount(Document):
     left: int
 
 
+class MissingRange(Document):
+    """A part of the input that has no result; null where it is open, or its time is not known."""
+
+    start_seconds: float | None
+    end_seconds: float | None
+    code: str | None = Field(description="Why it could not be run.")
+    segment: int = Field(description="Its place among the segments.")
+
+
 class JobUrls(Document):
     """Where to go on."""
 
@@ -100,6 +109,10 @@ class JobDocument(Document):
     summary: Mapping[str, Any] | None = Field(description="The result in short; see the pipeline's summary_fields.")
     warnings: Sequence[Mapping[str, Any]]
     error: Mapping[str, Any] | None = Field(description="code, message and advice, when it did not succeed.")
+    allow_partial: bool
+    missing_ranges: Sequence[MissingRange] = Field(description="What the result lacks, of a job that allows it.")
+    batch_id: str | None
+    webhook_url: str | None
     urls: JobUrls
 
 

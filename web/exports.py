@@ -37,9 +37,8 @@ class Format:
 
 def as_json(document: JobDocument, rows: Rows) -> Iterator[str]:
     """One object: what ran, the summary, and all frames."""
-    head = document.model_dump(
-        mode="json", include={"id", "run", "state", "pipeline", "params", "models", "media", "summary", "warnings"}
-    )
+    wanted = {"id", "run", "state", "pipeline", "params", "models", "media", "summary", "warnings", "missing_ranges"}
+    head = document.model_dump(mode="json", include=wanted)
     yield json.dumps(head)[:-1] + ', "frames": ['
     for number, row in enumerate(rows()):
         yield (",\n" if number else "\n") + json.dumps(row)

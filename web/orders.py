@@ -13,6 +13,7 @@ from pipeline.spec import canonical_json
 from storage.job import Priority
 from web.errors import Problem
 from web.incoming import check_text, parse
+from web.webhook_urls import CHARACTERS_MAX, check_webhook_url
 
 METADATA_BYTES_MAX = 16 * 1024
 #: how far ahead a job may be put off
@@ -48,6 +49,23 @@ class Order(BaseModel):
     expires_in_seconds: int | None = Field(
         None, ge=1, le=EXPIRES_SECONDS_MAX, description="Fail with job.expired when no worker has begun by then."
     )
+
+    allow_partial: bool = Field(
+        False,
+        description="Succeed without the parts of a video that could not be run; missing_ranges names them.",
+    )
+
+    webhook_url: str | None = Field(
+        None,
+        max_length=CHARACTERS_MAX,
+        description="Told of each end of the job; needs a secret first, see POST /v1/webhooks/secrets.",
+        examples=["https://example.org/hooks/framequeue"],
+    )
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _sendable(cls, value: str | None) -> str | None:
+        return None if value is None else check_webhook_url(value)
 
     @field_validator("metadata")
     @classmethod

@@ -85,14 +85,14 @@ class RowReader:
     def placed(self, start: Place) -> Iterator[PlacedRow]:
         """Yield rows from a place on.
 
-        While the job runs they end at the first segment that is not done, so that a cursor never jumps over rows
-        that come later; of an ended job, segments that were never done are left out.
+        While the job runs they end at the first segment that may yet be done, so that a cursor never jumps over rows
+        that come later; segments that never will be are left out.
         """
         for segment in self.segments:
             if segment.index < start.segment:
                 continue
             if segment.state is not SegmentState.DONE or segment.rows is None:
-                if self._job.terminal or segment.state is SegmentState.DONE:
+                if self._job.terminal or segment.state in {SegmentState.DONE, SegmentState.DEAD}:
                     continue
                 return
             skip = start.row if segment.index == start.segment else 0

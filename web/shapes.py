@@ -16,6 +16,7 @@ from storage.objects.port import StoredPart
 from storage.registry import ModelRow, PipelineRow
 from storage.uploads import Upload
 from web import documents as doc
+from web.gaps import missing_ranges
 from web.situation import Scene, eta_seconds, waiting_for
 
 #: members of a stored fault that are for operators' eyes
@@ -59,6 +60,10 @@ def job_document(job: Job, view: View) -> doc.JobDocument:
         summary=job.summary,
         warnings=[public_fault(warning) for warning in job.warnings],
         error=public_fault(job.error) if job.error else None,
+        allow_partial=job.allow_partial,
+        missing_ranges=missing_ranges(job),
+        batch_id=job.batch_id,
+        webhook_url=job.webhook_url,
         urls=job_urls(view.base_url, job.id),
     )
 

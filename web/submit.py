@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 #: until the plan knows better: seconds of work for a still, and per MiB of a video
 SHORT_COST_SECONDS = 0.2
 LONG_COST_SECONDS_PER_MIB = 0.5
+#: fields of an order that count for its fingerprint where they are set
+_EXTRAS = ("allow_partial", "webhook_url")
 
 
 class IncomingFile(Protocol):
@@ -70,10 +72,13 @@ class Terms:
 def check_order(services: Services, caller: Caller, order: Order) -> tuple[PipelineRow, dict[str, Any]]:
     """Return the pipeline and the full parameters of an order.
 
-    Raises: Problem (pipeline.unknown, scope.missing), ParamsInvalid, DatabaseUnavailable.
+    Raises: Problem (pipeline.unknown, scope.missing, webhook.secret_missing), ParamsInvalid, DatabaseUnavailable.
     """
     if order.priority is Priority.URGENT and not caller.may("operate"):
         raise Problem("scope.missing", "priority urgent needs a key with scope operate", scope="operate")
+    if order.webhook_url is not None and not services.webhook_secrets.has_one(caller.tenant):
+        advice = "POST /v1/webhooks/secrets"
+        raise Problem("webhook.secret_missing", "webhooks are signed, and you have no secret yet", advice=advice)
     return services.catalog.params(order.pipeline, order.params)
 
 
@@ -142,7 +147,7 @@ def _create(services: Services, terms: Terms, order: Order, source: Source) -> C
     row, params = check_order(services, terms.caller, order)
     accepts = frozenset(row.spec.get("accepts", ()))
     if source.kind is not None and not source.kind.fits(accepts):
-        raise _unfit(row.name, source.kind, accepts)
+        raise unfit(row.name, source.kind, accepts)
     created = services.jobs.create(_new_job(terms, order, source, row, params))
     if created.fresh and created.job.state is JobState.QUEUED:
         services.doorbell.ring(created.job.lane, created.job.size_class)
@@ -171,12 +176,18 @@ def _new_job(terms: Terms, order: Order, source: Source, row: PipelineRow, param
         expires_at=now + timedelta(seconds=order.expires_in_seconds) if order.expires_in_seconds else None,
         cost_seconds=predicted_cost(size_class, source.ref.size_bytes),
         upload_id=source.upload_id,
+        allow_partial=order.allow_partial,
+        webhook_url=order.webhook_url,
     )
 
 
 def fingerprint(identity: str, order: Order, params: Mapping[str, Any]) -> str:
     """Return what must be equal for two requests under one idempotency key to be the same (64 hex digits)."""
-    text = canonical_json([identity, order.pipeline, params, order.priority.value, order.metadata])
+    # What was not asked for is left out: a request keeps its fingerprint when the API learns something new.
+    extras = {name: value for name in _EXTRAS if (value := getattr(order, name))}
+    text = canonical_json(
+        [identity, order.pipeline, params, order.priority.value, order.metadata, *filter(None, [extras])]
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -201,7 +212,8 @@ def clean_type(text: str | None) -> str | None:
     return "".join(char for char in text if char.isprintable())[:100] if text else None
 
 
-def _unfit(pipeline: str, kind: Kind, accepts: frozenset[str]) -> Problem:
+def unfit(pipeline: str, kind: Kind, accepts: frozenset[str]) -> Problem:
+    """Return the refusal of an input that is none for this pipeline."""
     takes = " and ".join(sorted(accepts))
     return Problem("media.unsupported", f"pipeline {pipeline} takes {takes}, this looks like {kind.value}")
 

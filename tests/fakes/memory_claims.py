@@ -50,6 +50,8 @@ class MemoryJob:
     size_class: str = "short"
     input: InputRef = field(default_factory=lambda: InputRef(key="inputs/x/source"))
     max_attempts: int = 3
+    allow_partial: bool = False
+    missing_ranges: list[Mapping[str, Any]] = field(default_factory=list)
     tag: float = 0.0
     run: int = 1
     state: JobState = JobState.QUEUED
@@ -306,12 +308,18 @@ class MemoryClaims:
             self._show_progress(job)
         if ends:
             job.summary, job.progress = done.summary, 1.0
+            if job.missing_ranges:
+                job.warnings.insert(0, {"code": "result.partial"})
             self._end(job, JobState.SUCCEEDED)
-        elif job.segments_left == 0:
-            merge_range = SegmentPlan(frames=0)
-            self._add(MemorySegment(self._new_id(), job, SegmentKind.MERGE, segment.tag, range=merge_range))
         else:
-            self._requeue(job, {SegmentState.CLAIMED, SegmentState.READY})
+            self._after_result(segment)
+
+    def _after_result(self, segment: MemorySegment) -> None:
+        if segment.job.segments_left == 0:
+            merge_range = SegmentPlan(frames=0)
+            self._add(MemorySegment(self._new_id(), segment.job, SegmentKind.MERGE, segment.tag, range=merge_range))
+        else:
+            self._requeue(segment.job, {SegmentState.CLAIMED, SegmentState.READY})
 
     def _retry(self, segment: MemorySegment, retry: Retry) -> None:
         if retry.charged and segment.attempts + 1 >= segment.job.max_attempts:
@@ -354,10 +362,19 @@ class MemoryClaims:
             job.run_after = None if None in waits else min(when for when in waits if when)
 
     def _bury(self, segment: MemorySegment, fault: Fault, state: JobState) -> None:
+        job = segment.job
         segment.errors = [*segment.errors, fault.as_json()][-5:]
         segment.state, segment.claim_id, segment.worker_id = SegmentState.DEAD, None, None
-        segment.job.error = fault.as_json()
-        self._end(segment.job, state)
+        if job.allow_partial and segment.kind is SegmentKind.INFER and job.segments_total > 1:
+            gap = {"segment": segment.index, "start_pts": segment.range.start_pts, "end_pts": segment.range.end_pts}
+            job.missing_ranges.append(gap | {"code": fault.code})
+            job.segments_left -= 1
+            if len(job.missing_ranges) < job.segments_total:
+                self._show_progress(job)
+                self._after_result(segment)
+                return
+        job.error = fault.as_json()
+        self._end(job, state)
 
     def _end(self, job: MemoryJob, state: JobState) -> bool:
         if job.state in TERMINAL_STATES:

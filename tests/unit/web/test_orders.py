@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from pydantic import ValidationError
 
@@ -54,8 +56,14 @@ def test_the_fingerprint_tells_requests_apart() -> None:
         fingerprint("sha256:1", Order(pipeline="detect"), {"a": 1, "b": 2}),
         fingerprint("sha256:1", Order(pipeline="motion", priority="high"), {"a": 1, "b": 2}),
         fingerprint("sha256:1", Order(pipeline="motion", metadata={"a": 1}), {"a": 1, "b": 2}),
+        fingerprint("sha256:1", Order(pipeline="motion", allow_partial=True), {"a": 1, "b": 2}),
     ]
-    assert len({same, *others}) == 6
+    assert len({same, *others}) == 7
+
+
+def test_an_order_without_anything_new_keeps_the_fingerprint_it_had_before_the_upgrade() -> None:
+    found = fingerprint("sha256:1", Order(pipeline="motion"), {"a": 1})
+    assert found == hashlib.sha256(b'["sha256:1","motion",{"a":1},"normal",{}]').hexdigest()
 
 
 @pytest.mark.parametrize(

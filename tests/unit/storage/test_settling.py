@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from storage.ending import LockedJob
-from storage.finishing import settle
 from storage.job import Bury, Done, Failed, Fault, GiveBack, JobState, Outcome, Retry, Rows, SegmentKind, SegmentState
-from storage.returning import HeldSegment
+from storage.returning import HeldSegment, after_loss_of_child
+from storage.settling import settle, settle_loss
 
 FAULT = Fault("device.failed", "it broke")
 JOB = LockedJob("j", 1, JobState.RUNNING, 3, 3, {"decode": 1.0}, [{"code": "a"}], [{"name": "m"}])
@@ -86,6 +86,51 @@ def test_results_are_written_before_a_fault_ends_their_job() -> None:
 def test_the_first_of_two_faults_ends_the_job() -> None:
     settlement = settled(JOB, [held("1"), held("2")], [Bury("1", FAULT), Failed("2", FAULT)])
     assert settlement.accepted == {"1": False, "2": True}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "kind", "total", "left", "gone", "verdict"),
+    [
+        (False, SegmentKind.INFER, 3, 3, 0, "ends"),
+        (True, SegmentKind.INFER, 3, 3, 0, "goes on"),
+        (True, SegmentKind.INFER, 3, 2, 1, "goes on"),
+        (True, SegmentKind.INFER, 3, 1, 0, "merges"),
+        (True, SegmentKind.INFER, 3, 1, 1, "merges"),
+        (True, SegmentKind.INFER, 3, 1, 2, "ends"),
+        (True, SegmentKind.INFER, 1, 1, 0, "ends"),
+        (True, SegmentKind.PLAN, 0, 0, 0, "ends"),
+        (True, SegmentKind.MERGE, 3, 0, 1, "ends"),
+    ],
+)
+def test_a_segment_goes_missing_only_where_that_is_allowed_and_something_was_done(
+    allowed: bool, kind: SegmentKind, total: int, left: int, gone: int, verdict: str
+) -> None:
+    gaps = [{"segment": place} for place in range(gone)]
+    job = replace(JOB, segments_total=total, segments_left=left, allow_partial=allowed, missing_ranges=gaps)
+    tally = settled(job, [held("1", kind)], [Failed("1", FAULT)]).tallies["j"]
+    assert (tally.end is not None) == (verdict == "ends")
+    assert (tally.last_infer == "1") == (verdict == "merges")
+    if tally.end is not None:
+        assert (tally.end.state, tally.end.error) == (JobState.FAILED, FAULT.as_json())
+
+
+def test_a_gap_names_its_segment_and_why() -> None:
+    job = replace(JOB, allow_partial=True)
+    segment = held("1", index=2, start_pts=20, end_pts=None)
+    settlement = settled(job, [segment], [Bury("1", FAULT)])
+    assert settlement.tallies["j"].missing == [
+        {"segment": 2, "start_pts": 20, "end_pts": None, "code": "device.failed"}
+    ]
+    (back,) = settlement.returns
+    assert (back.state, back.ends, back.missing) == (SegmentState.DEAD, None, True)
+
+
+def test_a_loss_that_ends_its_job_leaves_the_rest_of_it_to_the_end() -> None:
+    parts = {name: held(name, attempts=2) for name in "12"}
+    settlement = settle_loss({"j": JOB}, parts, lambda part: after_loss_of_child(part, "killed"))
+    assert [back.segment_id for back in settlement.returns] == ["1"]
+    assert settlement.tallies["j"].charged == 1
+    assert settlement.tallies["j"].end is not None
 
 
 def test_what_the_claim_does_not_hold_is_refused() -> None:

@@ -1,0 +1,36 @@
+"""The gaps of a partial result, in seconds of the video; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from storage.job import Job
+from web.documents import MissingRange
+
+
+def missing_ranges(job: Job) -> list[MissingRange]:
+    """Return what a job's result lacks, in order of time, as the container counts it (see ``pts_seconds`` of rows)."""
+    media = job.media or {}
+    extra = media.get("extra") or {}
+    first = extra.get("start_seconds")
+    length = media.get("duration_seconds")
+    last = None if first is None or length is None else first + length
+    return [
+        MissingRange(
+            start_seconds=_seconds(gap["start_pts"], extra, first),
+            end_seconds=_seconds(gap["end_pts"], extra, last),
+            code=gap["code"],
+            segment=gap["segment"],
+        )
+        for gap in sorted(job.missing_ranges, key=lambda gap: int(gap["segment"]))
+    ]
+
+
+def _seconds(pts: int | None, extra: Mapping[str, Any], edge: float | None) -> float | None:
+    """The time of a timestamp; where the range is open, the edge of the video."""
+    if pts is None:
+        return None if edge is None else round(edge, 6)
+    base = extra.get("time_base")
+    return None if base is None else round(float(pts * Fraction(base)), 6)
