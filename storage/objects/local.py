@@ -24,7 +24,7 @@ from storage.objects.folder import make_folder, path_of, place, remove_file, wal
 from storage.objects.local_parts import LocalParts
 from storage.objects.measured import MeasuredBody
 from storage.objects.parts import check_whole
-from storage.objects.port import StoredObject, StoredPart
+from storage.objects.port import StoredObject, StoredPart, Tick, no_tick
 from storage.objects.signing import PartGrant, SignedUrls
 from storage.objects.streams import COPY_BYTES, pulled, save
 
@@ -72,11 +72,11 @@ class LocalObjectStore:
             with pulled(pull, size=None if end is None else max(end - start, 0)) as body:
                 yield body
 
-    def fetch(self, key: str, path: Path) -> StoredObject:
+    def fetch(self, key: str, path: Path, *, tick: Tick = no_tick) -> StoredObject:
         """See the port."""
         stored = self.stat(key)
         with self.open(key) as body:
-            sha256 = save(body, path)
+            sha256 = save(body, path, tick)
         return StoredObject(key, stored.size_bytes, stored.etag, sha256, stored.content_type, stored.modified_at)
 
     def stat(self, key: str) -> StoredObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +31,14 @@ class StoredPart:
     etag: str
 
 
+#: called while bytes flow
+Tick = Callable[[], None]
+
+
+def no_tick() -> None:
+    """Tick to nobody."""
+
+
 class ObjectStore(Protocol):
     """Immutable objects by key.
 
@@ -51,8 +59,11 @@ class ObjectStore(Protocol):
     def open(self, key: str, start: int = 0, end: int | None = None) -> AbstractContextManager[BinaryIO]:
         """Open bytes ``start`` (inclusive) to ``end`` (exclusive, None: to the end) for reading."""
 
-    def fetch(self, key: str, path: Path) -> StoredObject:
-        """Copy the object to a new file at ``path`` (temporary name, then rename), hashing it."""
+    def fetch(self, key: str, path: Path, *, tick: Tick = no_tick) -> StoredObject:
+        """Copy the object to a new file at ``path`` (temporary name, then rename), hashing it.
+
+        ``tick`` is called after each piece of about a MiB; what it raises stops the copy, and nothing is left.
+        """
 
     def stat(self, key: str) -> StoredObject:
         """Return size and etag without reading the body."""

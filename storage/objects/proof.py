@@ -53,6 +53,11 @@ class Proof:
                 self._asking = False
                 self._turn.notify_all()
 
+    def doubt(self) -> None:
+        """A call got no answer: nothing vouches for the store until it is asked again."""
+        with self._turn:
+            self._good_at = float("-inf")
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """A call of the store: what becomes of it is what the others hear."""

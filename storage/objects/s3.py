@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from botocore.exceptions import ClientError
 
-from storage.errors import ObjectStoreUnavailable
+from storage.errors import ObjectStoreFull, ObjectStoreUnavailable
 from storage.objects.disposition import attachment
 from storage.objects.measured import MeasuredBody
-from storage.objects.port import StoredObject, StoredPart
+from storage.objects.port import StoredObject, StoredPart, Tick, no_tick
 from storage.objects.proof import Proof
 from storage.objects.s3_access import S3Access
-from storage.objects.s3_clients import S3Clients
+from storage.objects.s3_clients import BODY_READ_SECONDS, S3Clients
 from storage.objects.s3_errors import code_of, store_errors
 from storage.objects.s3_parts import S3Parts, bare_etag, typed
 from storage.objects.streams import pulled, save
 
+Answer = TypeVar("Answer")
+
 #: a put of more than this goes up in parts of this size, one in memory at a time
 PART_BYTES = 8 << 20
-#: a put of no more than this shows a frozen store within 3 s; a larger one may be slow for the sake of the line
-SMALL_BYTES = 1 << 20
 #: S3 takes so many parts and no more
 PARTS_MAX = 10_000
 DELETE_BATCH = 1000
@@ -38,8 +38,8 @@ class S3ObjectStore:
         """The bucket must exist. Connects lazily."""
         self.bucket = bucket
         self._clients = S3Clients(access)
-        self._parts = S3Parts(bucket, self._clients)
         self._proof = Proof(self._head_bucket)
+        self._parts = S3Parts(bucket, self._clients, self._patiently)
 
     def put(
         self, key: str, body: BinaryIO | bytes, *, content_type: str | None = None, limit_bytes: int | None = None
@@ -51,9 +51,8 @@ class S3ObjectStore:
         part_bytes = max(PART_BYTES, -(-(limit_bytes or 0) // PARTS_MAX))
         first = [measured.read_full(part_bytes)]
         if len(first[0]) < part_bytes:
-            with self._proof.watching(), store_errors(key):
-                answer = self._clients.put.put_object(Bucket=self.bucket, Key=key, Body=first[0], **typed(content_type))
-            etag = bare_etag(answer)
+            named = {"Bucket": self.bucket, "Key": key, **typed(content_type)}
+            etag = bare_etag(self._patiently(key, lambda client: client.put_object(Body=first[0], **named)))
         else:
             # popped, so that nobody holds the first part while the others go up
             pieces = iter(lambda: first.pop() if first else measured.read_full(part_bytes), b"")
@@ -66,10 +65,10 @@ class S3ObjectStore:
         with self._get(key, start, end) as (_, body):
             yield body
 
-    def fetch(self, key: str, path: Path) -> StoredObject:
+    def fetch(self, key: str, path: Path, *, tick: Tick = no_tick) -> StoredObject:
         """See the port."""
         with self._get(key) as (stored, body):
-            sha256 = save(body, path)
+            sha256 = save(body, path, tick)
         return StoredObject(key, stored.size_bytes, stored.etag, sha256, stored.content_type, stored.modified_at)
 
     def stat(self, key: str) -> StoredObject:
@@ -151,35 +150,56 @@ class S3ObjectStore:
         with store_errors("bucket"):
             self._clients.quick.head_bucket(Bucket=self.bucket)
 
+    def _patiently(self, key: str, call: Callable[[Any], Answer]) -> Answer:
+        """Call briskly; where no answer comes, see that the store is there before calling with more patience.
+
+        So a frozen store shows within 3 s, and a slow one is waited for.
+        Raises: ObjectStoreUnavailable, ObjectNotFound.
+        """
+        try:
+            with store_errors(key):
+                return call(self._clients.brisk)
+        except ObjectStoreFull:
+            raise
+        except ObjectStoreUnavailable:
+            self._proof.doubt()
+        self._proof.demand()
+        with store_errors(key):
+            return call(self._clients.bulk)
+
     @contextmanager
     def _get(self, key: str, start: int = 0, end: int | None = None) -> Iterator[tuple[StoredObject, BinaryIO]]:
         """The object's facts and a range of its bytes; the facts are the range's where there is one."""
         self._proof.demand()
-        with store_errors(key):
-            try:
-                answer = self._clients.bulk.get_object(Bucket=self.bucket, Key=key, **_ranged(start, end))
-            except ClientError as error:
-                # S3 knows no empty range; ask for what is before it, so that a missing key still shows
-                if code_of(error) not in {"InvalidRange", "416"}:
-                    raise
-                answer = self._clients.bulk.get_object(Bucket=self.bucket, Key=key)
-                end = start
+        answer, empty = self._patiently(key, lambda client: self._ranged(client, key, start, end))
         stream = answer["Body"]
+        stream.set_socket_timeout(BODY_READ_SECONDS)
 
         def pull(size: int) -> bytes:
             with store_errors(key):
                 piece: bytes = stream.read(size)
                 return piece
 
-        empty = end is not None and end <= start
         try:
             with pulled(pull, size=0 if empty else None) as body:
                 yield _stored(key, answer), body
         finally:
             stream.close()
 
+    def _ranged(self, client: Any, key: str, start: int, end: int | None) -> tuple[dict[str, Any], bool]:
+        """Ask for a range; the answer, and whether the range is empty."""
+        try:
+            return client.get_object(
+                Bucket=self.bucket, Key=key, **_header(start, end)
+            ), end is not None and end <= start
+        except ClientError as error:
+            # S3 knows no empty range; ask for what is before it, so that a missing key still shows
+            if code_of(error) not in {"InvalidRange", "416"}:
+                raise
+            return client.get_object(Bucket=self.bucket, Key=key), True
 
-def _ranged(start: int, end: int | None) -> dict[str, str]:
+
+def _header(start: int, end: int | None) -> dict[str, str]:
     if start == 0 and end is None:
         return {}
     last = "" if end is None else str(max(end - 1, start))

@@ -11,11 +11,9 @@ from storage.objects.s3_access import S3Access
 
 #: a server that is there takes a connection at once
 CONNECT_SECONDS = 1.0
-#: for calls that move no bytes: a frozen server shows within 3 s
-QUICK_READ_SECONDS = 2.0
-#: for a small put that a client waits for
-PUT_READ_SECONDS = 2.5
-#: for the first try of a call that moves bytes: with a question whether the store is there at all, within 3 s
+#: for calls that move no bytes, the question whether the store is there among them
+QUICK_READ_SECONDS = 1.5
+#: for the first try of a call that moves bytes: with that question after it, a frozen server shows within 3 s
 BRISK_READ_SECONDS = 1.2
 #: once the store has said that it is there: for calls that move bytes, or that join parts
 BULK_READ_SECONDS = 30.0
@@ -24,9 +22,7 @@ BODY_READ_SECONDS = 10.0
 
 
 class S3Clients:
-    """``quick`` for metadata, ``put`` for a small object, ``bulk`` for bytes, ``public`` for signing URLs (it never
-    connects).
-    """
+    """``quick`` for metadata, ``brisk`` and then ``bulk`` for bytes, ``public`` to sign URLs (it never connects)."""
 
     def __init__(self, access: S3Access, *, max_connections: int = 32) -> None:
         session = boto3.session.Session(
@@ -51,7 +47,6 @@ class S3Clients:
             return session.client("s3", endpoint_url=endpoint_url, config=config)
 
         self.quick = client(access.endpoint_url, QUICK_READ_SECONDS, 1)
-        self.put = client(access.endpoint_url, PUT_READ_SECONDS, 1)
         self.brisk = client(access.endpoint_url, BRISK_READ_SECONDS, 1)
         self.bulk = client(access.endpoint_url, BULK_READ_SECONDS, 2)
         self.public = client(access.public_endpoint_url or access.endpoint_url, QUICK_READ_SECONDS, 1)

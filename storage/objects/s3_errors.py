@@ -13,7 +13,9 @@ from storage.errors import ObjectMismatch, ObjectNotFound, ObjectStoreFull, Obje
 _MISSING = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
 _MISMATCH = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "EntityTooLarge", "PreconditionFailed"})
 #: S3 itself is never full; its servers on somebody's disks are
-_FULL = frozenset({"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"})
+_FULL = frozenset(
+    {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
+)
 
 
 def code_of(error: ClientError) -> str:

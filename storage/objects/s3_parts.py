@@ -29,9 +29,11 @@ def typed(content_type: str | None) -> dict[str, str]:
 class S3Parts:
     """Multipart calls on one bucket."""
 
-    def __init__(self, bucket: str, clients: S3Clients) -> None:
+    def __init__(self, bucket: str, clients: S3Clients, patiently: Callable[[str, Callable[[Any], Any]], Any]) -> None:
+        """``patiently(key, call)`` makes a call of bytes with one client, and again with a more patient one."""
         self._bucket = bucket
         self._clients = clients
+        self._patiently = patiently
 
     def put_all(self, key: str, pieces: Iterable[bytes | bytearray], content_type: str | None) -> str:
         """Send pieces one after the other and join them; return the etag.
@@ -106,10 +108,8 @@ class S3Parts:
         return len(stale)
 
     def _send(self, key: str, multipart_id: str, number: int, piece: bytes | bytearray) -> StoredPart:
-        with store_errors(key):
-            answer = self._clients.bulk.upload_part(
-                Bucket=self._bucket, Key=key, UploadId=multipart_id, PartNumber=number, Body=piece
-            )
+        named = {"Bucket": self._bucket, "Key": key, "UploadId": multipart_id, "PartNumber": number}
+        answer = self._patiently(key, lambda client: client.upload_part(Body=piece, **named))
         return StoredPart(number, len(piece), bare_etag(answer))
 
     def _join(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> Any:

@@ -37,10 +37,10 @@ def pulled(pull: Callable[[int], bytes], *, size: int | None = None) -> io.Buffe
     return io.BufferedReader(_Pulled(pull, size), buffer_size=1 << 17)
 
 
-def save(body: BinaryIO, path: Path) -> str:
+def save(body: BinaryIO, path: Path, tick: Callable[[], None] = lambda: None) -> str:
     """Copy a body to a new file at ``path`` (temporary name, then rename); return the SHA-256 as hex.
 
-    Raises: OSError of the disk under ``path``; whatever ``body.read`` raises. Neither leaves anything behind.
+    Raises: OSError of the disk under ``path``; what ``body.read`` and ``tick`` raise. None leaves anything behind.
     """
     digest = hashlib.sha256()
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
@@ -49,6 +49,7 @@ def save(body: BinaryIO, path: Path) -> str:
             while piece := body.read(COPY_BYTES):
                 digest.update(piece)
                 file.write(piece)
+                tick()
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

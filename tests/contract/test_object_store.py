@@ -184,6 +184,22 @@ def test_fetch_makes_a_file_with_the_objects_identity_and_hash(store: ObjectStor
     assert fetched.content_type == "image/png"
 
 
+def test_a_fetch_ticks_while_bytes_flow_and_what_a_tick_raises_leaves_nothing(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    store.put(KEY, bytes(3 << 20))
+    ticks: list[int] = []
+    store.fetch(KEY, tmp_path / "whole", tick=lambda: ticks.append(1))
+    assert len(ticks) >= 3
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.fetch(KEY, tmp_path / "stopped", tick=stop)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["whole"]
+
+
 def test_a_key_that_is_not_there_is_said_to_be_unknown(store: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(ObjectNotFound):
         store.stat(KEY)

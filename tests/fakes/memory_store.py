@@ -16,7 +16,7 @@ from typing import BinaryIO
 from storage.errors import ObjectMismatch, ObjectNotFound, ObjectStoreUnavailable, ObjectTooLarge
 from storage.objects.measured import MeasuredBody
 from storage.objects.parts import check_parts, check_whole, joined_etag
-from storage.objects.port import StoredObject, StoredPart
+from storage.objects.port import StoredObject, StoredPart, Tick, no_tick
 from storage.objects.signing import PartGrant, SignedUrls
 from storage.objects.streams import save
 
@@ -54,10 +54,10 @@ class MemoryObjectStore:
             data = self._objects[key][1]
         yield io.BytesIO(data[start : len(data) if end is None else end])
 
-    def fetch(self, key: str, path: Path) -> StoredObject:
+    def fetch(self, key: str, path: Path, *, tick: Tick = no_tick) -> StoredObject:
         stored = self.stat(key)
         with self.open(key) as body:
-            return replace(stored, sha256=save(body, path))
+            return replace(stored, sha256=save(body, path, tick))
 
     def stat(self, key: str) -> StoredObject:
         self.check()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from bench.faults.proxy import Mode, Proxy
-from storage.errors import ObjectStoreUnavailable
+from storage.errors import ObjectStoreFull, ObjectStoreUnavailable
 from storage.objects.s3 import S3ObjectStore
 from storage.objects.s3_access import S3Access
 from storage.objects.s3_clients import S3Clients
@@ -110,8 +110,8 @@ def test_every_call_tells_of_a_store_that_refuses_connections(call: str) -> None
 
 
 @contextmanager
-def scripted(*answers: bytes) -> Iterator[int]:
-    """Answers one connection per script entry and hangs up."""
+def scripted(*answers: bytes | float) -> Iterator[int]:
+    """Answers one connection per script entry and hangs up; a number is seconds of silence instead."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)
@@ -124,7 +124,10 @@ def scripted(*answers: bytes) -> Iterator[int]:
                     return
                 with connection:
                     connection.recv(65536)
-                    connection.sendall(answer)
+                    if isinstance(answer, bytes):
+                        connection.sendall(answer)
+                    else:
+                        time.sleep(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -137,6 +140,11 @@ HALF = (
     b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: "e"\r\nLast-Modified: Sat, 21 Nov 2026 01:00:00 GMT\r\n'
     b"Connection: close\r\n\r\n" + b"x" * 400
 )
+STORED = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "e"\r\nConnection: close\r\n\r\n'
+FULL_BODY = b"<Error><Code>XMinioStorageFull</Code><Message>n</Message></Error>"
+FULL = (
+    b"HTTP/1.1 507 Insufficient Storage\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(FULL_BODY) + FULL_BODY
+)
 FORBIDDEN = (
     b"HTTP/1.1 403 Forbidden\r\nContent-Length: 56\r\nConnection: close\r\n\r\n"
     b"<Error><Code>AccessDenied</Code><Message>n</Message></Error>"[:56]
@@ -146,6 +154,19 @@ FORBIDDEN = (
 def test_a_body_cut_off_midway_is_unavailability_not_a_short_object() -> None:
     with scripted(OK, HALF) as port, store_at(port).open(KEY) as body, pytest.raises(ObjectStoreUnavailable):
         list(iter(lambda: body.read(100), b""))
+
+
+def test_a_put_that_gets_no_answer_is_sent_again_when_the_store_says_that_it_is_there() -> None:
+    with scripted(OK, 1.5, OK, STORED) as port:
+        assert store_at(port).put(KEY, b"slow disk").etag == "e"
+
+
+def test_a_full_store_says_so_and_is_not_taken_for_one_that_is_away() -> None:
+    with scripted(OK, FULL, FULL) as port:
+        store = store_at(port)
+        for _ in range(2):
+            with pytest.raises(ObjectStoreFull):
+                store.put(KEY, b"x")
 
 
 def test_refused_credentials_are_unavailability_not_the_clients_fault() -> None:
