@@ -9,6 +9,8 @@ from sqlalchemy.engine import Connection
 _LOCK = text("SELECT input_key, upload_id FROM jobs WHERE id = CAST(:id AS uuid) FOR UPDATE")
 _DELETE_SEGMENTS = text("DELETE FROM segments WHERE job_id = CAST(:id AS uuid) RETURNING rows_key")
 _DELETE_REST = (
+    # What was to be told of the job is erased with it, also where it has not been told yet.
+    text("DELETE FROM webhook_events WHERE job_id = CAST(:id AS uuid)"),
     # Events last: a claim that was under way has written its own by the time its segment could be deleted.
     text("DELETE FROM job_events WHERE job_id = CAST(:id AS uuid)"),
     text("DELETE FROM jobs WHERE id = CAST(:id AS uuid)"),
