@@ -113,6 +113,20 @@ class EmbeddedStack:
         tree = {process.pid for process in psutil.Process(self.pid(part)).children(recursive=True)}
         return [worker["pid"] for worker in workers if worker["pid"] in tree and worker["state"] == "live"]
 
+    def order(self, verb: str, name: str, timeout_seconds: float = 90.0) -> None:
+        """Stop, start or restart a part by the launcher's control pipe, and wait until it was done."""
+        before = self.part(name)
+        if verb == "start" and before.status == "up":
+            return
+        with self.home.control.open("w") as control:
+            control.write(f"{verb} {name}\n")
+
+        def done() -> bool:
+            part = self.part(name)
+            return part.status == "held" if verb == "stop" else part.status == "up" and part.pid != before.pid
+
+        eventually(done, timeout_seconds, lambda: f"{verb} {name}: it is {self.part(name).status}", every=0.02)
+
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
         """A part is stopped while the block runs, and ready again after it."""
