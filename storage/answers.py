@@ -23,6 +23,7 @@ class JobFilter:
 
     states: Sequence[JobState] | None = None
     pipeline: str | None = None
+    batch_id: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     metadata: Mapping[str, str] | None = None

@@ -7,7 +7,7 @@ and ``max_queue`` is never exceeded; a process that is killed anywhere leaves no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
@@ -95,7 +95,7 @@ class Chunk:
 
     jobs: int = 0
     rejected: int = 0
-    lanes: Made | None = None
+    lanes: Made = field(default_factory=dict)
 
 
 class BatchMaker:

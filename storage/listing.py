@@ -41,6 +41,10 @@ def _conditions(where: JobFilter) -> tuple[list[str], dict[str, Any]]:
     if where.pipeline is not None:
         conditions.append("jobs.pipeline = :pipeline")
         values["pipeline"] = where.pipeline
+    if where.batch_id is not None:
+        # what names no batch finds nothing
+        conditions.append("jobs.batch_id = CAST(:batch_id AS uuid)" if is_id(where.batch_id) else "false")
+        values["batch_id"] = where.batch_id
     if where.created_after is not None:
         conditions.append("jobs.created_at > :created_after")
         values["created_after"] = where.created_after

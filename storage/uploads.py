@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -47,6 +47,10 @@ _INSERT = text(f"""
 
 _GET = text(f"SELECT {_COLUMNS} FROM uploads WHERE id = CAST(:id AS uuid) AND tenant = :tenant")  # noqa: S608 - fixed text
 
+_FIND = text(f"""
+    SELECT {_COLUMNS} FROM uploads WHERE id = ANY(CAST(:ids AS uuid[])) AND tenant = :tenant
+""")  # noqa: S608 - fixed text
+
 _COMPLETE = text("""
     UPDATE uploads SET state = 'complete', etag = :etag, size_bytes = :size_bytes, sha256 = :sha256
     WHERE id = CAST(:id AS uuid) AND tenant = :tenant AND state = 'open'
@@ -79,6 +83,13 @@ class UploadStore:
         """Raises: UploadNotFound."""
         with self._database.transaction() as connection:
             return _get(connection, upload_id, tenant)
+
+    def find(self, upload_ids: Sequence[str], tenant: str) -> Mapping[str, Upload]:
+        """Return those of these uploads that there are, by id."""
+        ids = [upload_id for upload_id in upload_ids if is_id(upload_id)]
+        with self._database.transaction() as connection:
+            rows = connection.execute(_FIND, {"ids": ids, "tenant": tenant})
+            return {row.id: Upload(**row._mapping) for row in rows}
 
     def complete(self, upload_id: str, tenant: str, stored: StoredObject) -> Upload:
         """``open`` -> ``complete``; repeatable. Raises: UploadNotFound, StateConflict (expired)."""

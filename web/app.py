@@ -10,7 +10,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import access_log, answers, auth, headers, openapi
-from web.api import fleet, health, history, jobs, objects, offers, pages, results, uploads, webhooks
+from web.api import batches, fleet, health, history, jobs, objects, offers, pages, results, uploads, webhooks
 from web.errors import Problem
 from web.incoming import parse
 from web.services import Services, build_services
@@ -19,6 +19,12 @@ from web.settings import WebSettings
 API_VERSION = "1.0.0"
 #: JSON bodies; files have their own limit
 BODY_BYTES_MAX = 1024 * 1024
+#: what single calls take besides JSON; they read it as it comes
+_OTHER_BODIES = {
+    "jobs.create_job": "multipart/form-data",
+    "batches.create_batch": "application/x-ndjson",
+    "batches.add_items": "application/x-ndjson",
+}
 
 
 class StrictJson(DefaultJSONProvider):
@@ -43,7 +49,7 @@ def _require_json() -> None:
     """APIFlask reads any body as JSON, whatever it is called; a client that sends something else is told so."""
     if request.method != "POST" or not request.content_length or request.is_json:
         return
-    if request.mimetype != "multipart/form-data" or request.endpoint != "jobs.create_job":
+    if _OTHER_BODIES.get(request.endpoint or "") != request.mimetype:
         raise Problem("type.unsupported", "send application/json")
 
 
@@ -61,7 +67,7 @@ def create_app(settings: WebSettings, services: Services | None = None) -> APIFl
     app.before_request(_refuse_nul)
     app.before_request(lambda: auth.authenticate(made))
     app.before_request(_require_json)
-    for module in (jobs, history, results, uploads, offers, fleet, health, objects, webhooks, pages):
+    for module in (jobs, history, results, batches, uploads, offers, fleet, health, objects, webhooks, pages):
         app.register_blueprint(module.bp)
     openapi.install(app)
     if settings.proxy_hops:

@@ -13,6 +13,8 @@ from storage.errors import StorageError, StorageUnavailable
 
 #: code -> (status, title); codes are stable, clients may rely on them
 PROBLEMS: Mapping[str, tuple[int, str]] = {
+    "batch.full": (409, "The batch has as many items as it may have"),
+    "batch.unknown": (404, "No such batch"),
     "body.empty": (400, "The request has no body"),
     "body.malformed": (400, "The body cannot be parsed"),
     "body.too_large": (413, "The body is too large"),
@@ -24,6 +26,11 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "idempotency.invalid": (400, "The idempotency key is not usable"),
     "input.gone": (409, "The input was deleted"),
     "internal.error": (500, "Something went wrong on our side"),
+    "item.duplicate": (409, "The batch has another item of this key"),
+    "item.file": (422, "An item names a file that only its owner can read"),
+    "item.invalid": (422, "An item has faults"),
+    "item.malformed": (422, "An item is no JSON object"),
+    "item.too_long": (422, "An item's line is too long"),
     "job.unknown": (404, "No such job"),
     "key.invalid": (401, "The API key is not valid"),
     "key.missing": (401, "An API key is needed"),

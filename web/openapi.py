@@ -10,6 +10,7 @@ from apiflask import APIFlask
 from werkzeug.routing import Rule
 
 from web.auth import PUBLIC
+from web.batch_openapi import describe_batches
 from web.catalog import Remembered
 from web.documents import ProblemDocument
 from web.exports import FORMATS
@@ -37,6 +38,12 @@ _BY_SHAPE = {
 }
 #: what single calls answer besides
 _OWN = {
+    ("post", "/v1/batches"): {"409": "idempotency.conflict or batch.full"},
+    ("get", "/v1/batches"): {"400": "cursor.invalid"},
+    ("get", "/v1/batches/{batch_id}/items"): {"400": "cursor.invalid"},
+    ("post", "/v1/batches/{batch_id}/items"): {"409": "state.conflict or batch.full"},
+    ("post", "/v1/batches/{batch_id}/close"): {"409": "state.conflict"},
+    ("post", "/v1/batches/{batch_id}/replay-failed"): {"409": "state.conflict"},
     ("post", "/v1/jobs"): {
         "404": "upload.unknown",
         "409": "idempotency.conflict, upload.incomplete or webhook.secret_missing",
@@ -57,9 +64,14 @@ _OWN = {
 _BESIDES: dict[tuple[str, str], dict[str, tuple[str | None, str]]] = {
     ("post", "/v1/jobs"): {"200": ("JobDocument", "The ended job, where Prefer: wait was given and it ended in time")},
     ("get", "/v1/jobs/{job_id}"): {"304": (None, "Nothing has changed since If-None-Match")},
+    ("get", "/v1/batches/{batch_id}/results"): {"304": (None, "Nothing has changed since If-None-Match")},
     ("get", "/ready"): {"503": ("Readiness", "A part that is needed is down; the document names it")},
 }
 _HEADERS = {
+    ("post", "/v1/batches"): (
+        ("Idempotency-Key", "Your own word for this batch: the same manifest under it goes on where it broke off."),
+    ),
+    ("get", "/v1/batches/{batch_id}/results"): (("If-None-Match", "ETag you have; unchanged is 304."),),
     ("post", "/v1/jobs"): (
         ("Idempotency-Key", "Your own word for this submission: repeating it gives the same job."),
         ("Prefer", "wait=10 answers with the ended job if it ends in that time."),
@@ -102,6 +114,7 @@ def finish(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
                 operation["operationId"] = rule.endpoint.rpartition(".")[2]
                 _complete(operation, (method.lower(), _path_of(rule)), scope)
     spec["paths"]["/v1/jobs"]["post"]["requestBody"] = _submission(schemas)
+    describe_batches(spec["paths"], schemas)
     types = {way.content_type.partition(";")[0] for way in FORMATS.values()}
     content = {name: {"schema": {"type": "object" if name.endswith("/json") else "string"}} for name in sorted(types)}
     spec["paths"]["/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]["content"] = content

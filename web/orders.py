@@ -62,6 +62,15 @@ class Order(BaseModel):
         examples=["https://example.org/hooks/framequeue"],
     )
 
+    batch_id: str | None = Field(None, max_length=64, description="An open batch of yours that the job belongs to.")
+    batch_key: str | None = Field(None, min_length=1, max_length=255, description="Your own unique name of it there.")
+
+    @model_validator(mode="after")
+    def _key_of_a_batch(self) -> Order:
+        if self.batch_key is not None and self.batch_id is None:
+            raise ValueError("batch_key names an item of a batch: give batch_id too")
+        return self
+
     @field_validator("webhook_url")
     @classmethod
     def _sendable(cls, value: str | None) -> str | None:

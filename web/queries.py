@@ -6,10 +6,12 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from storage.batch_rows import LISTED_STATES
 from storage.job import JobState
 from storage.jobs import JobFilter
 
 PAGE_MAX = 200
+ITEMS_MAX = 1000
 FRAMES_MAX = 10_000
 METADATA_PREFIX = "metadata."
 
@@ -35,6 +37,7 @@ class JobsQuery(Query):
 
     state: str | None = Field(None, description="One state, or several with commas.")
     pipeline: str | None = Field(None, max_length=100)
+    batch_id: str | None = Field(None, max_length=64, description="Jobs of one batch.")
     created_after: AwareDatetime | None = Field(None, description="ISO 8601 with time zone.")
     created_before: AwareDatetime | None = None
     cursor: str | None = Field(None, max_length=200)
@@ -63,10 +66,33 @@ class JobsQuery(Query):
         return JobFilter(
             states=states or None,
             pipeline=self.pipeline,
+            batch_id=self.batch_id,
             created_after=self.created_after,
             created_before=self.created_before,
             metadata=metadata or None,
         )
+
+
+class PageQuery(Query):
+    """Of a plain listing."""
+
+    cursor: str | None = Field(None, max_length=200)
+    limit: int = Field(20, ge=1, le=100)
+
+
+class ItemsQuery(Query):
+    """Of GET /v1/batches/<id>/items."""
+
+    state: str | None = Field(None, description="waiting, rejected, or the state of the job.")
+    cursor: str | None = Field(None, max_length=200)
+    limit: int = Field(200, ge=1, le=ITEMS_MAX)
+
+    @field_validator("state")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value not in LISTED_STATES:
+            raise ValueError(f"must be one of {', '.join(LISTED_STATES)}")
+        return value
 
 
 class FramesQuery(Query):

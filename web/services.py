@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from storage.access import KeyStore
+from storage.batches import BatchStore
 from storage.database import Database
 from storage.depth import Depth
 from storage.fleet import Fleet
@@ -32,6 +33,7 @@ class Services:
     objects: ObjectStore
     jobs: JobStore
     uploads: UploadStore
+    batches: BatchStore
     webhooks: WebhookStore
     webhook_secrets: WebhookSecretStore
     keys: KeyStore
@@ -65,6 +67,7 @@ def build_services(settings: WebSettings) -> Services:
         objects=open_store(settings),
         jobs=jobs,
         uploads=UploadStore(database),
+        batches=BatchStore(database),
         webhooks=WebhookStore(database),
         webhook_secrets=WebhookSecretStore(database),
         keys=KeyStore(database),

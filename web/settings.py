@@ -27,6 +27,12 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
     upload_url_seconds: int = Field(
         default=3600, ge=60, le=604_800, description="How long the signed URL of an upload part is good."
     )
+    batch_items_max: int = Field(
+        default=200_000, ge=1, le=5_000_000, description="Most items of a batch, those of its prefixes counted."
+    )
+    manifest_max_bytes: int = Field(
+        default=1024**3, ge=1, description="Largest manifest of a batch that one request may bring, in bytes."
+    )
     default_stride: int = Field(
         default=5, ge=1, le=1_000_000, description="Every how many-th frame is looked at where a job does not say."
     )

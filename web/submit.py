@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 SHORT_COST_SECONDS = 0.2
 LONG_COST_SECONDS_PER_MIB = 0.5
 #: fields of an order that count for its fingerprint where they are set
-_EXTRAS = ("allow_partial", "webhook_url")
+_EXTRAS = ("allow_partial", "webhook_url", "batch_id", "batch_key")
 
 
 class IncomingFile(Protocol):
@@ -178,6 +178,8 @@ def _new_job(terms: Terms, order: Order, source: Source, row: PipelineRow, param
         upload_id=source.upload_id,
         allow_partial=order.allow_partial,
         webhook_url=order.webhook_url,
+        batch_id=order.batch_id,
+        item_key=order.batch_key,
     )
 
 

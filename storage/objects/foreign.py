@@ -27,10 +27,21 @@ class ForeignObjectDenied(Refused):
 
 
 class ForeignBuckets:
-    """Opens objects with our credentials; it needs the right to get objects and no other."""
+    """Opens objects with our credentials, which need the right to get them; to list a prefix, that right too."""
 
     def __init__(self, access: S3Access) -> None:
         self._clients = S3Clients(access)
+
+    def list(self, bucket: str, prefix: str, *, after: str | None, limit: int) -> list[str]:
+        """Return the next keys that begin with ``prefix``, in order, at most 1,000 of them.
+
+        Raises: ObjectNotFound (no such bucket), ForeignObjectDenied, ObjectStoreUnavailable.
+        """
+        where = f"s3://{bucket}/{prefix}"
+        start = {"StartAfter": after} if after else {}
+        with _foreign_errors(where):
+            answer = self._clients.bulk.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **start)
+        return [item["Key"] for item in answer.get("Contents", ())]
 
     @contextmanager
     def open(self, bucket: str, key: str) -> Iterator[tuple[StoredObject, BufferedReader]]:
@@ -39,16 +50,8 @@ class ForeignBuckets:
         Raises: ObjectNotFound, ForeignObjectDenied, ObjectStoreUnavailable (also while reading).
         """
         where = f"s3://{bucket}/{key}"
-        try:
-            with store_errors(where):
-                answer = self._clients.bulk.get_object(Bucket=bucket, Key=key)
-        except (ObjectStoreUnavailable, ObjectNotFound) as error:
-            code = code_of(error.__cause__) if isinstance(error.__cause__, ClientError) else ""
-            if code in _MISSING:
-                raise ObjectNotFound(f"there is no {where}") from error
-            if code in _DENIED:
-                raise ForeignObjectDenied(f"{where} may not be read: {code}") from error
-            raise
+        with _foreign_errors(where):
+            answer = self._clients.bulk.get_object(Bucket=bucket, Key=key)
         stream = answer["Body"]
 
         def pull(size: int) -> bytes:
@@ -62,3 +65,18 @@ class ForeignBuckets:
                 yield stored, body
         finally:
             stream.close()
+
+
+@contextmanager
+def _foreign_errors(where: str) -> Iterator[None]:
+    """What a bucket of others refuses is the client's to mend, not ours."""
+    try:
+        with store_errors(where):
+            yield
+    except (ObjectStoreUnavailable, ObjectNotFound) as error:
+        code = code_of(error.__cause__) if isinstance(error.__cause__, ClientError) else ""
+        if code in _MISSING:
+            raise ObjectNotFound(f"there is no {where}") from error
+        if code in _DENIED:
+            raise ForeignObjectDenied(f"{where} may not be read: {code}") from error
+        raise

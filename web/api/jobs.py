@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import BinaryIO, cast
 
 import structlog
@@ -18,6 +17,7 @@ from storage.jobs import Created
 from web.access_log import SUBMITTED
 from web.answers import answer
 from web.auth import scope
+from web.bodies import drain, idempotency_key
 from web.context import caller, services
 from web.documents import JobDocument, JobList
 from web.errors import Problem
@@ -31,11 +31,7 @@ from web.submit import Terms, check_order, submit_file, submit_job
 bp = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", tag="Jobs")
 log = structlog.get_logger(__name__)
 
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _PREFER_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,4})\"?\s*(?=,|;|$)", re.IGNORECASE)
-#: of a refused body, so much is still read: a client that only sends would else never see the answer
-DRAIN_BYTES_MAX = 8 * 1024**2
-DRAIN_SECONDS_MAX = 2.0
 
 
 @bp.post("")
@@ -47,7 +43,7 @@ def create_job() -> Response:
     Multipart with the file, or JSON that says where the input is. The answer is 202 as soon as the job stands in the
     database; then poll `urls.self`, best with `?wait=20`.
     """
-    terms = Terms(caller(), _idempotency_key())
+    terms = Terms(caller(), idempotency_key())
     if request.mimetype == "multipart/form-data":
         created = _create_from_form(terms)
     elif request.is_json:
@@ -81,7 +77,7 @@ def _create_from_form(terms: Terms) -> Created:
         return _read_form(terms, StreamedForm(stream, boundary.encode()))
     except (Problem, StorageError, ValueError) as error:
         if getattr(error, "code", "") != "body.truncated":
-            _drain(stream)
+            drain(stream)
         raise
 
 
@@ -98,23 +94,6 @@ def _read_form(terms: Terms, form: StreamedForm) -> Created:
         return order_from_form(form.fields)
 
     return submit_file(services(), terms, file, read_order_after_file)  # type: ignore[arg-type]
-
-
-def _drain(stream: BinaryIO) -> None:
-    left = DRAIN_BYTES_MAX
-    deadline = time.monotonic() + DRAIN_SECONDS_MAX
-    try:
-        while left > 0 and time.monotonic() < deadline and (piece := stream.read(64 * 1024)):
-            left -= len(piece)
-    except Exception as error:  # noqa: BLE001 - the answer is decided; how the rest of the body ends changes nothing
-        log.debug("submit.drain", reason=repr(error))
-
-
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise Problem("idempotency.invalid", "an Idempotency-Key has 1 to 255 visible ASCII characters")
-    return key
 
 
 def _answer_created(created: Created) -> Response:

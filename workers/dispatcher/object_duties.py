@@ -49,7 +49,7 @@ def _ingest(
     ingest = Ingest(
         JobStore(database),
         objects,
-        _sources(settings),
+        remote_sources(settings),
         doorbell,
         locks=locks,
         concurrency=settings.ingest_concurrency,
@@ -62,7 +62,8 @@ def _ingest(
     return ingest
 
 
-def _sources(settings: DispatcherSettings) -> RemoteSources:
+def remote_sources(settings: DispatcherSettings) -> RemoteSources:
+    """Return where remote inputs may come from."""
     fetcher = UrlFetcher(settings.fetch_rules)
     if not settings.ingest_buckets:
         return RemoteSources(fetcher)

@@ -67,6 +67,15 @@ class RemoteSources:
         with opened as fetched:
             yield fetched
 
+    def list(self, prefix: str, tenant: str, *, after: str | None, limit: int) -> list[str]:
+        """Return the next object keys below ``s3://bucket/prefix``. Raises: FetchError."""
+        bucket, _, path = prefix.removeprefix("s3://").partition("/")
+        self._require_listed(bucket, path, tenant)
+        if self._foreign is None:
+            raise FetchRefused("no S3 server is configured to read from")
+        with _as_fetch_errors():
+            return self._foreign.list(bucket, path, after=after, limit=limit)
+
     @contextmanager
     def _s3(self, source_url: str, tenant: str) -> Iterator[Fetched]:
         bucket, key = self._place(source_url, tenant)
@@ -92,9 +101,12 @@ class RemoteSources:
         bucket, key = parts.netloc, source_url[len("s3://") + len(parts.netloc) + 1 :]
         if not bucket or not key:
             raise FetchRefused("an object is named as s3://bucket/key")
+        self._require_listed(bucket, key, tenant)
+        return bucket, key
+
+    def _require_listed(self, bucket: str, key: str, tenant: str) -> None:
         if bucket == self._own_bucket or not any(rule.allows(bucket, key, tenant) for rule in self._buckets):
             raise FetchRefused(f"inputs may not be read from s3://{bucket}")
-        return bucket, key
 
 
 @contextmanager

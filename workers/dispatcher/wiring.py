@@ -9,6 +9,7 @@ from prometheus_client import start_http_server
 from storage.database import Database
 from storage.fleet import Fleet
 from storage.upkeep import Upkeep
+from workers.dispatcher.batch_duties import batch_duties
 from workers.dispatcher.doorbells import Doorbells
 from workers.dispatcher.due import DueWork
 from workers.dispatcher.duty import Duty
@@ -26,7 +27,7 @@ CONNECTIONS_PER_DUTY = 2
 def build(settings: DispatcherSettings, resources: ExitStack) -> Dispatcher:
     """Open what the duties need, to be closed with ``resources``."""
     url = settings.database_url.get_secret_value()
-    least = 6 * CONNECTIONS_PER_DUTY + settings.ingest_concurrency
+    least = 8 * CONNECTIONS_PER_DUTY + settings.ingest_concurrency
     database = Database(url, pool_size=max(settings.database_pool_size, least))
     resources.callback(database.close)
     redis_url = settings.redis_url.get_secret_value()
@@ -34,6 +35,7 @@ def build(settings: DispatcherSettings, resources: ExitStack) -> Dispatcher:
     resources.callback(doorbell.close, 0.5)
     upkeep = Upkeep(database)
     duties = _duties(settings, database, doorbell, resources.enter_context(Bell(redis_url)))
+    duties += batch_duties(settings, database, doorbell, resources)
     duties += object_duties(settings, database, doorbell, resources)
     duties += webhook_duties(settings, resources)
     return Dispatcher(duties, upkeep.duty, alive_file=settings.alive_file)
