@@ -14,6 +14,7 @@ from typing import Any
 
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.reach import service_folder
+from storage.claims import Plan
 from storage.database import Database
 from storage.fleet import Fleet
 from storage.ids import new_id
@@ -95,9 +96,12 @@ def _one_claim(claims: SqlClaims, spent: dict[str, float]) -> int:
 
 
 def _plan(claims: SqlClaims, claim: Claim) -> None:
-    for segment in claim.segments:
-        if segment.kind is SegmentKind.PLAN:
-            claims.plan(claim, segment.id, [SegmentPlan()], media={"kind": "image"})
+    plan = Plan([SegmentPlan(cost_seconds=0.5)], {"kind": "image"})
+    planned = claims.plan_all(
+        claim, {segment.id: plan for segment in claim.segments if segment.kind is SegmentKind.PLAN}
+    )
+    if planned.lost:
+        raise RuntimeError("a plan was refused")
 
 
 def _new_job() -> NewJob:

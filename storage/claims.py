@@ -41,6 +41,32 @@ class Lost:
 NOTHING_LOST = Lost(segments=0, buried=0, lanes=frozenset())
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a planner found out about one input."""
+
+    segments: Sequence[SegmentPlan]
+    media: Mapping[str, Any]
+    warnings: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def cost_seconds(self) -> float:
+        """Predicted work of the whole input."""
+        return sum(part.cost_seconds for part in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What became of plan segments, by id."""
+
+    #: turned into the only infer segment of their job, still under the claim
+    infers: Mapping[str, ClaimedSegment]
+    #: made way for several infer segments, which are ready now
+    cut: frozenset[str]
+    #: not held by the claim any more; nothing was written
+    lost: frozenset[str]
+
+
 class Claims(Protocol):
     """What a runner needs of the queue; ``SqlClaims`` and the memory fake are held to one contract suite."""
 
@@ -59,6 +85,14 @@ class Claims(Protocol):
         merge segments and those of size class ``long`` come alone. Nothing is given to a worker that is not ``live``.
         """
 
+    def plan_all(self, claim: Claim, plans: Mapping[str, Plan]) -> Planned:
+        """Carry out plans (segment id -> plan) in one transaction, each fenced by the claim.
+
+        One part: the plan segment itself becomes the only infer segment, still under this claim. Several: they are
+        inserted ``ready`` and the plan segment is done.
+        Raises: ValueError when a plan has no part.
+        """
+
     def plan(
         self,
         claim: Claim,
@@ -68,11 +102,9 @@ class Claims(Protocol):
         media: Mapping[str, Any],
         warnings: Sequence[Mapping[str, Any]] = (),
     ) -> ClaimedSegment | None:
-        """Carry out a plan, fenced by the claim.
+        """Carry out one plan; return the infer segment it became, None when it made way for several.
 
-        One entry: the plan segment itself becomes the only infer segment, still under this claim, and is returned.
-        Several: they are inserted ``ready``, the plan segment is done, None is returned.
-        Raises: ClaimLost when the claim no longer holds the segment.
+        Raises: ClaimLost when the claim no longer holds the segment; ValueError.
         """
 
     def finish(self, claim: Claim, outcomes: Sequence[Outcome]) -> Mapping[str, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from storage.claiming import Wanted, mark_running, take
-from storage.claims import Heartbeat
+from storage.claims import ClaimLost, Heartbeat, Plan, Planned
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.finishing import finish
@@ -16,7 +16,7 @@ from storage.ids import new_id
 from storage.job import Claim, ClaimedSegment, Outcome, SegmentPlan
 from storage.jsonb import dump
 from storage.losing import give_back
-from storage.planning import Plan, carry_out
+from storage.planning import carry_out
 
 _RENEW = text("""
     UPDATE workers SET heartbeat_at = clock_timestamp()
@@ -99,6 +99,11 @@ class SqlClaims:
             self._mark_running(claim)
         return claim
 
+    def plan_all(self, claim: Claim, plans: Mapping[str, Plan]) -> Planned:
+        """Carry out plans in one transaction; see ``Claims.plan_all``. May be repeated after DatabaseUnavailable."""
+        with self._database.transaction() as connection:
+            return carry_out(connection, claim, plans)
+
     def plan(
         self,
         claim: Claim,
@@ -108,9 +113,11 @@ class SqlClaims:
         media: Mapping[str, Any],
         warnings: Sequence[Mapping[str, Any]] = (),
     ) -> ClaimedSegment | None:
-        """Carry out a plan, fenced by the claim; see ``Claims.plan``. May be repeated after DatabaseUnavailable."""
-        with self._database.transaction() as connection:
-            return carry_out(connection, claim, segment_id, Plan(plans, media, warnings))
+        """Carry out one plan; see ``Claims.plan``. May be repeated after DatabaseUnavailable."""
+        planned = self.plan_all(claim, {segment_id: Plan(plans, media, warnings)})
+        if segment_id in planned.lost:
+            raise ClaimLost(f"claim {claim.id} does not hold segment {segment_id}")
+        return planned.infers.get(segment_id)
 
     def finish(self, claim: Claim, outcomes: Sequence[Outcome]) -> Mapping[str, bool]:
         """Write outcomes in one transaction; see ``Claims.finish``. May be repeated after DatabaseUnavailable."""

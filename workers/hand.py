@@ -86,6 +86,11 @@ class Hand:
         self._note(segment, f"planned:{count}")
         self.station.hints.tell(segment.job_id)
 
+    def lose(self, segment: ClaimedSegment) -> None:
+        """A segment was canceled or taken over; nothing is written of it any more."""
+        del self.open[segment.id]
+        self._note(segment, "refused")
+
     def collect(self, outcome: Outcome) -> None:
         """Take an outcome of an open segment; it is written soon, with others."""
         self._collected.append((self.open.pop(outcome.segment_id), outcome))

@@ -17,6 +17,7 @@ from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Pipeline, Row
 from pipeline.rows import pack_rows, read_rows, unpack_rows
 from pipeline.run import Range, Work, WorkResult, plan_input, run_works
+from storage.claims import Plan
 from storage.errors import ObjectNotFound, ObjectStoreUnavailable
 from storage.job import ClaimedSegment, Done, Outcome, Rows, SegmentPlan
 from storage.objects.keys import rows_key
@@ -35,16 +36,13 @@ def run_plans(hand: Hand, segments: Sequence[ClaimedSegment]) -> list[ClaimedSeg
 
     Raises: ClaimLost, Stopped, TimedOut, and faults of the infrastructure.
     """
-    ready = []
+    plans: dict[str, Plan] = {}
     for segment in segments:
         try:
-            infer = _plan(hand, segment)
+            plans[segment.id] = _plan(hand, segment)
         except (PipelineError, ObjectNotFound) as error:
             _own_or_raise(hand, segment, error)
-        else:
-            if infer is not None:
-                ready.append(infer)
-    return ready
+    return _carry_out(hand, plans) if plans else []
 
 
 def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
@@ -100,7 +98,22 @@ def media_info(stored: Mapping[str, Any] | None) -> MediaInfo:
     return MediaInfo(**{**values, "warnings": tuple(values.get("warnings", ()))})
 
 
-def _plan(hand: Hand, segment: ClaimedSegment) -> ClaimedSegment | None:
+def _carry_out(hand: Hand, plans: Mapping[str, Plan]) -> list[ClaimedSegment]:
+    """Write all plans of the claim in one transaction; what was taken from it meanwhile is let go."""
+    planned = hand.patiently(lambda: hand.station.claims.plan_all(hand.claim, plans))
+    for segment_id, plan in plans.items():
+        segment = hand.open[segment_id]
+        if segment_id in planned.lost:
+            hand.lose(segment)
+        elif segment_id in planned.cut:
+            hand.planned(segment, len(plan.segments))
+            hand.station.doorbell.ring(segment.lane, segment.size_class, len(plan.segments))
+        else:
+            hand.replace(planned.infers[segment_id])
+    return list(planned.infers.values())
+
+
+def _plan(hand: Hand, segment: ClaimedSegment) -> Plan:
     station = hand.station
     pipeline = station.pipelines[segment.pipeline]
     hand.checkpoint(_read_allowance(hand, segment))
@@ -115,18 +128,8 @@ def _plan(hand: Hand, segment: ClaimedSegment) -> ClaimedSegment | None:
             station.shelf,
             segment_seconds=station.limits.segment_seconds,
         )
-    plans = [SegmentPlan(one.start_pts, one.end_pts, one.frames, one.cost_seconds) for one in plan.ranges]
-    infer = hand.patiently(
-        lambda: station.claims.plan(
-            hand.claim, segment.id, plans, media=plan.media.as_json(), warnings=list(plan.warnings)
-        )
-    )
-    if infer is None:
-        hand.planned(segment, len(plans))
-        station.doorbell.ring(segment.lane, segment.size_class, len(plans))
-    else:
-        hand.replace(infer)
-    return infer
+    parts = [SegmentPlan(one.start_pts, one.end_pts, one.frames, one.cost_seconds) for one in plan.ranges]
+    return Plan(parts, plan.media.as_json(), list(plan.warnings))
 
 
 def _fetch_all(

@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from storage.claims import ClaimLost, Heartbeat, Lost
+from storage.claims import ClaimLost, Heartbeat, Lost, Plan, Planned
 from storage.fleet import MAX_LOSSES
 from storage.history import OUTCOME_WORDS
 from storage.job import (
@@ -139,6 +139,22 @@ class MemoryClaims:
             segment.job.state = JobState.RUNNING
         return Claim(claim_id, worker_id, tuple(_as_claimed(segment) for segment in taken))
 
+    def plan_all(self, claim: Claim, plans: Mapping[str, Plan]) -> Planned:
+        if not all(plan.segments for plan in plans.values()):
+            raise ValueError("a plan has at least one segment")
+        infers, cut, lost = {}, set(), set()
+        for segment_id, plan in plans.items():
+            try:
+                infer = self.plan(claim, segment_id, plan.segments, media=plan.media, warnings=plan.warnings)
+            except ClaimLost:
+                lost.add(segment_id)
+            else:
+                if infer is None:
+                    cut.add(segment_id)
+                else:
+                    infers[segment_id] = infer
+        return Planned(infers, frozenset(cut), frozenset(lost))
+
     def plan(
         self,
         claim: Claim,
@@ -151,12 +167,12 @@ class MemoryClaims:
         if not plans:
             raise ValueError("a plan has at least one segment")
         segment = self.rows.get(segment_id)
-        if segment is None or segment.claim_id != claim.id:
+        held = segment is not None and segment.claim_id == claim.id
+        if segment is None or not held or segment.state not in {SegmentState.CLAIMED, SegmentState.DONE}:
+            self._note_refused(claim, segment_id, "plan")
             raise ClaimLost(claim.id)
         if segment.state is SegmentState.DONE:
             return None
-        if segment.state is not SegmentState.CLAIMED:
-            raise ClaimLost(claim.id)
         if segment.kind is SegmentKind.INFER:
             return _as_claimed(segment)
         job = segment.job

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from storage import claiming
+from storage.claims import Plan
 from storage.database import Database
 from storage.ids import new_id
 from storage.job import Claim, Done, GiveBack, Priority, SegmentPlan
@@ -99,6 +100,18 @@ def test_segments_of_a_plan_stand_behind_each_other_and_the_flow_is_corrected(qu
     assert queue.job(job_id).cost_seconds == 20.0
     follower = queue.add_job(cost_seconds=1.0)
     assert queue.segments(follower)[0].tag == 5.0
+
+
+def test_plans_of_several_flows_correct_each_by_what_it_was_wrong(queue: SqlQueue) -> None:
+    for tenant in ("acme", "acme", "beta", "gone"):
+        queue.add_job(tenant=tenant, cost_seconds=4.0)
+    queue.add_job(tenant="urgent", priority=Priority.URGENT)
+    queue.execute("DELETE FROM flows WHERE tenant = 'gone'")
+    found = queue.claim("worker", limit=8, **WANTED)
+    assert found is not None
+    queue.plan_all(found, {segment.id: Plan([SegmentPlan(cost_seconds=12.0)], {}) for segment in found.segments})
+    flows = queue.execute("SELECT tenant, finish FROM flows ORDER BY tenant")
+    assert [(row.tenant, row.finish) for row in flows] == [("acme", 6.0), ("beta", 3.0), ("gone", 3.0)]
 
 
 def test_the_virtual_time_never_falls_and_old_flows_are_forgotten(queue: SqlQueue) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.errors import CageError, MediaError
 from pipeline.models.shelf import open_shelf
-from storage.job import InputRef, JobState, SegmentKind
+from storage.claims import Plan, Planned
+from storage.job import Claim, InputRef, JobState, SegmentKind
 from tests.fakes.fake_cage import FakeCage, FakeMedia
 from tests.fakes.fake_pipeline import FakePipeline
 from tests.fakes.memory_claims import MemoryClaims
@@ -116,6 +117,21 @@ def test_a_short_input_is_one_claim_from_plan_to_summary(world: World) -> None:
     assert job.media["kind"] == "image"
     assert set(world.bells.told) == {job_id}
     assert world.bells.rings == []
+
+
+def test_a_segment_canceled_while_its_batch_was_planned_leaves_the_others_alone(world: World) -> None:
+    jobs = [world.add("still", tag=float(place)) for place in range(3)]
+    carry_out = world.queue.plan_all
+
+    def cancel_first(claim: Claim, plans: Mapping[str, Plan]) -> Planned:
+        world.queue.cancel(jobs[0])
+        return carry_out(claim, plans)
+
+    world.queue.plan_all = cancel_first  # type: ignore[method-assign]
+    assert list(world.work().values()) == ["refused", "succeeded", "succeeded"]
+    assert [world.queue.job(job_id).state for job_id in jobs] == [
+        JobState.CANCELED, JobState.SUCCEEDED, JobState.SUCCEEDED
+    ]  # fmt: skip
 
 
 def test_a_long_input_is_cut_rung_for_run_in_parts_and_merged(world: World) -> None:
