@@ -17,7 +17,7 @@ _PATH_SAFE = "%/:;=@!$&'()*+,~"
 
 
 class UrlRefused(ValueError):
-    """Not a URL we fetch from; the message says why."""
+    """Not a URL we go to; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def parse_url(text: str) -> RemoteUrl:
     except ValueError as error:
         raise UrlRefused("this is not a URL") from error
     if parts.scheme not in DEFAULT_PORTS:
-        raise UrlRefused("only http and https URLs are fetched")
+        raise UrlRefused("only http and https URLs are taken")
     if "@" in parts.netloc:
         raise UrlRefused("a URL must not carry a user name or password; use a signed URL instead")
     if port == 0:

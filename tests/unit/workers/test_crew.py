@@ -66,3 +66,33 @@ def test_a_closed_crew_finishes_what_is_in_hand_and_begins_nothing() -> None:
     held.go.set()
     assert crew.wait(SECONDS)
     assert held.begun == ["a"]
+
+
+def test_what_is_added_comes_behind_what_is_there_and_room_is_what_no_thread_is_busy_with() -> None:
+    held = Held()
+    crew = Crew(3, held, name="test")
+    assert crew.wait_for_room(0) == 3
+    crew.add({"a": "a"})
+    crew.add({"b": "b", "c": "c", "d": "d"})
+    assert crew.wait_for_room(0.01) == 0
+    held.go.set()
+    assert crew.wait_for_room(SECONDS) >= 1
+    assert crew.wait(SECONDS)
+    assert sorted(held.begun) == ["a", "b", "c", "d"]
+    assert crew.wait_for_room(0) == 3
+
+
+def test_a_closed_crew_has_no_room_and_keeps_nobody_waiting() -> None:
+    held = Held()
+    crew = Crew(1, held, name="test")
+    crew.add({"a": "a"})
+    assert held.at_work.acquire(timeout=SECONDS)
+    found: list[int] = []
+    waiter = threading.Thread(target=lambda: found.append(crew.wait_for_room(SECONDS)))
+    waiter.start()
+    crew.close(0.0)
+    waiter.join(SECONDS)
+    crew.add({"b": "b"})
+    held.go.set()
+    assert crew.wait(SECONDS)
+    assert (found, held.begun) == ([0], ["a"])

@@ -1,0 +1,198 @@
+"""One attempt to deliver: where it may go, and what it does not fall for."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from storage.ids import new_id
+from storage.webhook_outbox import Attempt, ClaimedEvent
+from storage.webhook_outbox import Receiver as Place
+from storage.webhook_secrets import secret_text
+from tests.fakes.webhook_receiver import Receiver, webhook_receiver
+from workers.dispatcher.webhook_sender import WebhookSender
+from workers.remote_request import FetchRules
+
+SECRET = b"s" * 32
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with webhook_receiver() as running:
+        yield running
+
+
+def event(url: str) -> ClaimedEvent:
+    return ClaimedEvent(
+        id=new_id(), claim_id=new_id(), receiver=Place("t", "http://x"), job_id=new_id(), url=url,
+        body='{"type": "job.succeeded", "data": {"metadata": {"n": "\u00e9"}}}', attempts=0, retries=0, age_seconds=0.0,
+        secrets=(SECRET,),
+    )  # fmt: skip
+
+
+def send(url: str, *, ssl_context: ssl.SSLContext | None = None, **rules: Any) -> Attempt:
+    given = {"max_bytes": 0, "connect_seconds": 2.0, "stall_seconds": 2.0, "total_seconds": 3.0} | rules
+    return WebhookSender(FetchRules(**given), ssl_context=ssl_context).send(event(url)).attempt
+
+
+def test_what_is_sent_is_signed_and_tells_nothing_else_of_us(receiver: Receiver) -> None:
+    attempt = send(receiver.url("/a?b=c"), private_hosts=frozenset({receiver.address}))
+    assert (attempt.status, attempt.error, attempt.delivered) == (204, None, True)
+    (got,) = receiver.got
+    assert got.verified(secret_text(SECRET))["data"] == {"metadata": {"n": "\u00e9"}}
+    assert got.path == "/a?b=c"
+    assert {name: value for name, value in got.headers.items() if not name.startswith("webhook-")} == {
+        "Host": receiver.address,
+        "User-Agent": "framequeue",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(got.body)),
+    }
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "127.1", "0x7f000001", "2130706433", "0", "localhost", "[::1]", "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]", "169.254.169.254", "10.0.0.1", "100.64.0.1", "[fec0::1]",
+    ],
+)  # fmt: skip
+def test_no_private_address_is_told_anything(receiver: Receiver, host: str) -> None:
+    attempt = send(f"http://{host}:{receiver.port}/", ports=frozenset({receiver.port}))
+    assert (attempt.status, attempt.delivered) == (None, False)
+    assert attempt.error is not None
+    assert "not public" in attempt.error
+    assert receiver.got == []
+
+
+def test_only_listed_ports_are_sent_to(receiver: Receiver) -> None:
+    assert send("http://8.8.8.8:22/").error == "port 22 is not one that we connect to"
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+    """Names and, for each time they are asked for, their addresses."""
+    answers: dict[str, list[list[str]]] = {}
+    real = socket.getaddrinfo
+
+    def resolver(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in answers:
+            return real(host, port, *args, **kwargs)
+        addresses = answers[host].pop(0) if answers[host] else []
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return [item for address in addresses for item in real(address, port, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    return answers
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["2606:4700::1", "10.1.2.3"]])
+def test_a_name_that_leads_inside_is_refused(
+    receiver: Receiver, names: dict[str, list[list[str]]], addresses: list[str]
+) -> None:
+    names["hooks.test"] = [addresses]
+    attempt = send(receiver.url(host="hooks.test"), ports=frozenset({receiver.port}))
+    assert attempt.error == "hooks.test leads to an address that is not public"
+    assert receiver.got == []
+
+
+def test_a_name_that_changes_between_check_and_connection_leads_nowhere_else(
+    receiver: Receiver, names: dict[str, list[list[str]]]
+) -> None:
+    # the first answer passes the check, any second one would lead inside
+    names["rebind.test"] = [["127.0.0.9"], ["127.0.0.1"]]
+    attempt = send(receiver.url(host="rebind.test"), private_hosts=frozenset({f"rebind.test:{receiver.port}"}))
+    assert attempt.status is None
+    assert (receiver.got, names["rebind.test"]) == ([], [["127.0.0.1"]])
+
+
+def test_a_name_that_does_not_exist_is_said_so(names: dict[str, list[list[str]]]) -> None:
+    names["gone.test"] = []
+    assert send("http://gone.test/").error == "the name gone.test cannot be resolved"
+
+
+def test_closed_networks_are_closed_to_webhooks_too() -> None:
+    attempt = send("http://8.8.8.8/", denied_networks=[ipaddress.ip_network("8.8.8.0/24")])
+    assert attempt.error == "8.8.8.8 leads to an address that is not public"
+
+
+def test_proxy_variables_are_not_read(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert send(receiver.url(), private_hosts=frozenset({receiver.address})).delivered
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Key and certificate of ``hooks.test``, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hooks.test")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "hooks.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + built.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "error"),
+    [
+        ("hooks.test", True, None),
+        ("other.test", True, "the server's certificate is not good"),
+        ("hooks.test", False, "the server's certificate is not good"),
+    ],
+)
+def test_the_certificate_must_be_of_the_name_and_of_an_authority(
+    certificate: Path, names: dict[str, list[list[str]]], host: str, trusted: bool, error: str | None
+) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+    names[host] = [["127.0.0.1"]]
+    with webhook_receiver(tls=server) as receiver:
+        attempt = send(
+            receiver.url(host=host, scheme="https"),
+            ssl_context=ssl.create_default_context(cafile=str(certificate)) if trusted else None,
+            private_hosts=frozenset({f"{host}:{receiver.port}"}),
+        )
+        assert len(receiver.got) == (error is None)
+    assert attempt.delivered == (error is None)
+    assert (attempt.error or "").startswith(error or "")
+
+
+def test_one_sender_serves_many_threads(receiver: Receiver) -> None:
+    sender = WebhookSender(FetchRules(max_bytes=0, private_hosts=frozenset({receiver.address})))
+    threads = [threading.Thread(target=sender.send, args=(event(receiver.url()),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len({got.event_id for got in receiver.got}) == 8
