@@ -6,6 +6,7 @@ StorageError
 │   ├── UploadNotFound
 │   ├── BatchNotFound
 │   ├── ObjectNotFound
+│   ├── ReplayOrderNotFound
 │   └── WebhookNotFound
 ├── Refused                    the request contradicts what is stored
 │   ├── IdempotencyConflict
@@ -63,6 +64,12 @@ class ObjectNotFound(NotFound):
     """The object store holds nothing under this key."""
 
     code = "object.unknown"
+
+
+class ReplayOrderNotFound(NotFound):
+    """No such order to replay dead letters for this tenant."""
+
+    code = "replay.unknown"
 
 
 class WebhookNotFound(NotFound):

@@ -36,6 +36,9 @@ KINDS: Mapping[str, str] = {
     "failed": "The run ended by the input's or the request's fault.",
     "dead": "The run ended by a fault of ours; an operator can replay it.",
     "canceled": "The run was canceled.",
+    "discarded": "An operator took the dead job off the lists.",
+    "input_deleted": "The input was deleted, for its time was over: the job cannot be replayed any more.",
+    "results_deleted": "The result rows were deleted, for their time was over.",
     "replayed": "A new run was ordered; data says from which state, and whether done segments were kept.",
 }
 

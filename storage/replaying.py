@@ -29,7 +29,8 @@ class NewParams:
 
 _READ = text("""
     SELECT j.id::text AS id, j.lane, j.tenant, j.priority, j.cost_seconds, j.params, j.batch_key, j.input_key,
-        j.input_source_url, count(s.id) FILTER (WHERE s.kind = 'plan') AS plans,
+        j.input_source_url, j.input_deleted_at, j.results_deleted_at,
+        count(s.id) FILTER (WHERE s.kind = 'plan') AS plans,
         count(s.id) FILTER (WHERE s.kind = 'infer') AS infers,
         count(s.id) FILTER (WHERE s.kind = 'infer' AND s.state <> 'done') AS undone
     FROM jobs j LEFT JOIN segments s ON s.job_id = j.id AND s.run = j.run
@@ -41,14 +42,15 @@ _NEW_RUN = """
         UPDATE jobs SET
             run = run + 1, state = :state, params = CAST(:params AS jsonb), batch_key = :batch_key,
             summary = NULL, error = NULL, stage = NULL, attempts = 0, run_after = NULL, expires_at = NULL,
-            missing_ranges = '[]',
+            missing_ranges = '[]', discarded_at = NULL, discarded_by = NULL, results_deleted_at = NULL,
             queued_at = CASE WHEN :state = 'queued' THEN clock_timestamp() END, started_at = NULL, finished_at = NULL,
             updated_at = clock_timestamp(), {kept}
         WHERE id = CAST(:id AS uuid)
         RETURNING id, run
     )
     INSERT INTO job_events (job_id, run, kind, data)
-    SELECT id, run, 'replayed', jsonb_build_object('from', :before, 'kept', CAST(:kept AS boolean)) FROM replayed
+    SELECT id, run, 'replayed', CAST(:note AS jsonb)
+        || jsonb_build_object('from', :before, 'kept', CAST(:kept AS boolean)) FROM replayed
 """
 _AFRESH = text(
     _NEW_RUN.format(
@@ -106,24 +108,29 @@ _LAST_INFER = text("""
 """)
 
 
-def replay(connection: Connection, job_id: str, changed: NewParams | None) -> None:
-    """Start a new run in the caller's transaction; see ``JobStore.replay``."""
+def replay(
+    connection: Connection, job_id: str, changed: NewParams | None, *, note: Mapping[str, Any] | None = None
+) -> None:
+    """Start a new run in the caller's transaction; see ``JobStore.replay``. ``note`` goes into the event."""
     job = lock_jobs(connection, [job_id])[job_id]
     if not job.terminal:
         raise StateConflict(f"job {job_id} is {job.state}; only a job that has ended can be replayed")
     row = connection.execute(_READ, {"id": job_id}).one()
-    if row.input_key is None and row.input_source_url is None:
+    # What was there once and was deleted is not fetched a second time: it need not be the same.
+    if row.input_deleted_at is not None or (row.input_key is None and row.input_source_url is None):
         raise InputGone(f"the input of job {job_id} was deleted")
     params = changed or NewParams(row.params, row.batch_key)
     # Of a run that succeeded with all its parts nothing is left to do again but everything.
     whole = job.state is JobState.SUCCEEDED and not job.missing_ranges
     keeps = params.params == row.params and not whole and row.plans + row.infers > 0
+    keeps = keeps and row.results_deleted_at is None
     fields = {
         "id": job_id,
         "state": "uploading" if row.input_key is None else "queued",
         "params": dump(params.params),
         "batch_key": params.batch_key,
         "before": job.state.value,
+        "note": dump(note or {}),
         "kept": keeps,
     }
     if keeps:

@@ -5,6 +5,8 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
+# What has ended is in three short lists by its time: what still has an input, what still has results, and what has
+# neither; a dead letter that nobody discarded has its own list, for its time is another.
 JOBS = """
 ALTER TABLE jobs
     ADD COLUMN allow_partial boolean NOT NULL DEFAULT false,
@@ -12,15 +14,24 @@ ALTER TABLE jobs
     ADD COLUMN batch_id uuid,
     ADD COLUMN webhook_url text,
     ADD COLUMN error_fingerprint text,
+    ADD COLUMN error_code text GENERATED ALWAYS AS (error ->> 'code') STORED,
     ADD COLUMN same_error_runs integer NOT NULL DEFAULT 0,
     ADD COLUMN discarded_at timestamptz,
     ADD COLUMN discarded_by text,
     ADD COLUMN input_deleted_at timestamptz,
     ADD COLUMN results_deleted_at timestamptz;
-CREATE INDEX jobs_dead ON jobs (error_fingerprint, id) WHERE state = 'dead' AND discarded_at IS NULL;
+CREATE INDEX jobs_dead ON jobs (error_fingerprint, id)
+    INCLUDE (tenant, pipeline, error_code, finished_at, same_error_runs)
+    WHERE state = 'dead' AND discarded_at IS NULL;
 CREATE INDEX jobs_by_batch ON jobs (batch_id, state, id) WHERE batch_id IS NOT NULL;
-CREATE INDEX jobs_ended ON jobs (finished_at)
-    WHERE finished_at IS NOT NULL AND (input_deleted_at IS NULL OR results_deleted_at IS NULL);
+CREATE INDEX jobs_with_input ON jobs (finished_at)
+    WHERE finished_at IS NOT NULL AND input_key IS NOT NULL AND (state <> 'dead' OR discarded_at IS NOT NULL);
+CREATE INDEX jobs_with_results ON jobs (finished_at)
+    WHERE finished_at IS NOT NULL AND results_deleted_at IS NULL AND (state <> 'dead' OR discarded_at IS NOT NULL);
+CREATE INDEX jobs_dead_whole ON jobs (finished_at)
+    WHERE state = 'dead' AND discarded_at IS NULL AND (input_key IS NOT NULL OR results_deleted_at IS NULL);
+CREATE INDEX jobs_bare ON jobs (finished_at)
+    WHERE finished_at IS NOT NULL AND input_key IS NULL AND results_deleted_at IS NOT NULL;
 """
 
 # Who did what, when: kept apart from job_events, which go with their job.
@@ -44,8 +55,10 @@ CREATE TABLE replay_orders (
     per_second double precision NOT NULL CHECK (per_second > 0),
     cursor uuid,
     until_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    paced_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     replayed integer NOT NULL DEFAULT 0,
     skipped integer NOT NULL DEFAULT 0,
+    refused integer NOT NULL DEFAULT 0,
     refusals jsonb NOT NULL DEFAULT '[]',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamptz
@@ -154,13 +167,18 @@ CREATE INDEX webhook_events_by_state ON webhook_events (tenant, state, id);
 CREATE INDEX webhook_events_old ON webhook_events (created_at) WHERE state <> 'pending';
 """
 
-# Inputs whose bytes must leave every worker's disk: told with the heartbeat, forgotten after a day.
+# What was erased: told to every worker that may have the input on its disk, and looked at again for objects that
+# whoever was just writing has put since. No foreign key: the job is gone.
 ERASURE = """
-CREATE TABLE erased_inputs (
-    key text PRIMARY KEY,
-    at timestamptz NOT NULL DEFAULT clock_timestamp()
+CREATE TABLE erasures (
+    job_id uuid PRIMARY KEY,
+    input_key text,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    looks integer NOT NULL DEFAULT 0,
+    look_at timestamptz DEFAULT clock_timestamp()
 );
-CREATE INDEX erased_inputs_at ON erased_inputs (at);
+CREATE INDEX erasures_at ON erasures (at);
+CREATE INDEX erasures_due ON erasures (look_at) WHERE look_at IS NOT NULL;
 """
 
 
