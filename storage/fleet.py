@@ -124,8 +124,8 @@ class Fleet:
 
         return take_all_back(batch)
 
-    def lose_child(self, worker_id: str, *, reason: str) -> Lost:
-        """A child of a living worker died: free its claims at once.
+    def lose_child(self, worker_id: str, *, reason: str, stack: str | None = None) -> Lost:
+        """A child of a living worker died: free its claims at once; ``stack``: where it stood, as far as known.
 
         Held alone: charged one attempt (``worker.lost``), dead at ``max_attempts``. Held with others: all become
         solo, nobody is charged. The claim_id stays in place, so a result that was already on its way is accepted.
@@ -135,7 +135,7 @@ class Fleet:
 
         def batch() -> Lost:
             with self._database.transaction() as connection:
-                return take_back(connection, worker_id, lambda held: after_loss_of_child(held, reason))
+                return take_back(connection, worker_id, lambda held: after_loss_of_child(held, reason, stack))
 
         return take_all_back(batch)
 

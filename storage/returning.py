@@ -95,9 +95,9 @@ def after(segment: HeldSegment, outcome: Failed | Retry | Bury | GiveBack) -> Re
     )
 
 
-def after_loss_of_child(segment: HeldSegment, reason: str) -> Return:
+def after_loss_of_child(segment: HeldSegment, reason: str, stack: str | None = None) -> Return:
     """A child died while its host lives: whoever was alone with it is charged, company is suspected one by one."""
-    error = _lost(segment, reason)
+    error = _lost(segment, reason, stack)
     if segment.claim_size > 1:
         return _again(segment, "lost", error, solo=True, keeps_claim=True)
     if segment.attempts + 1 >= segment.max_attempts:
@@ -113,9 +113,9 @@ def after_loss_of_host(segment: HeldSegment, reason: str, max_losses: int) -> Re
     return _again(segment, "lost", error, losses=segment.losses + 1, solo=segment.claim_size > 1, keeps_claim=True)
 
 
-def _lost(segment: HeldSegment, reason: str) -> dict[str, Any]:
+def _lost(segment: HeldSegment, reason: str, stack: str | None = None) -> dict[str, Any]:
     advice = "Replay the job; if it happens again, look at the worker's log."
-    return Fault("worker.lost", reason, advice=advice, worker=segment.worker_id).as_json()
+    return Fault("worker.lost", reason, advice=advice, stack=stack, worker=segment.worker_id).as_json()
 
 
 def _again(segment: HeldSegment, event: str, error: Mapping[str, Any] | None = None, **changes: Any) -> Return:
