@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from bench.embedded import EmbeddedStack, running_stack
+from tests.fakes.webhook_receiver import Receiver, webhook_receiver
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,7 +24,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def stack_settings(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks that the stack may send to; tests take a path of their own."""
+    with webhook_receiver() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack_settings(shared: Path, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> dict[str, str]:
     """Settings of test stacks: weights come from the test data, and go to a cache of this session."""
     return {
         "FQ_PIPELINES": "motion,detect,classify",
@@ -31,6 +39,9 @@ def stack_settings(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> di
         # short segments, so that a clip of minutes already takes many
         "FQ_SEGMENT_SECONDS": "4",
         "FQ_MODEL_CACHE": str(tmp_path_factory.mktemp("models")),
+        "FQ_WEBHOOK_PRIVATE_HOSTS": receiver.address,
+        # the first retry after a tenth of a second
+        "FQ_WEBHOOK_RETRY_SCALE": "0.02",
     }
 
 
