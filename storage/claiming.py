@@ -19,10 +19,13 @@ from storage.job_rows import input_from_row
 # - SKIP LOCKED checks every row again after locking it: one that another claim took meanwhile is passed over.
 # - Each step is MATERIALIZED, so nothing is planned into a second execution of a locking scan.
 # - Only short segments come together; a long one comes alone, that many workers may share a video.
+# - Its commit does not wait for the disk: a claim that a crash of the server forgets leaves the segment ready again,
+#   and the fence refuses what its worker brings. The next commit that waits (a plan, a finish) makes it durable too.
 # - The planner cannot know how far into an index the first match lies, and the statistics of a queue are always stale;
 #   left to itself it reads and sorts all of the queue at times. In this transaction it has only the indexes, and
 #   IS NOT DISTINCT FROM, which no index serves, leaves only segments_alike for the like ones.
 CLAIM = text("""
+    SET LOCAL synchronous_commit = off;
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
     WITH paused AS MATERIALIZED (
         SELECT coalesce(array_agg(name) FILTER (WHERE kind = 'pipeline'), '{}') AS pipelines,
@@ -89,7 +92,11 @@ CLAIM = text("""
 #: fields of ClaimedSegment that are columns of the same name
 _SAME = frozenset(ClaimedSegment.__dataclass_fields__) - {"kind", "input", "range"}
 
-_LOCK_JOBS = text("SELECT FROM jobs WHERE id = ANY(CAST(:job_ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
+# The mark is news, not truth: its commit does not wait for the disk either.
+_LOCK_JOBS = text("""
+    SET LOCAL synchronous_commit = off;
+    SELECT FROM jobs WHERE id = ANY(CAST(:job_ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+""")
 
 # The claim is looked at again under the job's lock: whoever took it back meanwhile has put the job to queued.
 _MARK_RUNNING = text("""

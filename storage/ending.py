@@ -8,7 +8,7 @@ circle of waiting can close.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
@@ -50,6 +50,8 @@ class JobEnd:
     state: JobState
     error: Mapping[str, Any] | None = None
     summary: Mapping[str, Any] | None = None
+    #: columns that the outcomes which end it change as well
+    tally: Mapping[str, Any] = field(default_factory=dict)
 
 
 _LOCK = text("""
@@ -62,15 +64,22 @@ _LOCK = text("""
 _END = text(f"""
     WITH given AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:ends AS jsonb))
-            AS g (job_id uuid, state text, error jsonb, summary jsonb, fingerprint text, webhook_id uuid)
+            AS g (job_id uuid, state text, error jsonb, summary jsonb, fingerprint text, webhook_id uuid,
+                segments_left int, charged int, frames int, timings jsonb, warnings jsonb, models jsonb,
+                missing_ranges jsonb, input_sha256 text, progress double precision)
     ), ended AS (
         UPDATE jobs j SET
             state = g.state, error = g.error, summary = g.summary, stage = NULL, run_after = NULL,
             error_fingerprint = g.fingerprint,
             same_error_runs = CASE WHEN g.fingerprint IS NULL THEN 0
                 WHEN g.fingerprint = j.error_fingerprint THEN j.same_error_runs + 1 ELSE 1 END,
-            progress = CASE WHEN g.state = 'succeeded' THEN 1 ELSE j.progress END,
-            timings = j.timings
+            progress = CASE WHEN g.state = 'succeeded' THEN 1
+                ELSE greatest(j.progress, g.progress) END,
+            segments_left = coalesce(g.segments_left, j.segments_left), attempts = j.attempts + coalesce(g.charged, 0),
+            frames = j.frames + coalesce(g.frames, 0), warnings = coalesce(g.warnings, j.warnings),
+            models = coalesce(g.models, j.models), missing_ranges = coalesce(g.missing_ranges, j.missing_ranges),
+            input_sha256 = coalesce(j.input_sha256, g.input_sha256),
+            timings = coalesce(g.timings, j.timings)
                 || jsonb_strip_nulls(jsonb_build_object(
                     'queue_seconds',
                     round(extract(epoch FROM coalesce(j.started_at, clock_timestamp()) - j.queued_at), 3),
@@ -128,6 +137,7 @@ def end_jobs(connection: Connection, ends: Sequence[JobEnd]) -> frozenset[str]:
             "summary": end.summary,
             "fingerprint": None if end.error is None else error_fingerprint(end.error),
             "webhook_id": new_id(),
+            **end.tally,
         }
         for end in ends
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import text
@@ -89,15 +90,16 @@ def write(connection: Connection, settlement: Settlement) -> frozenset[tuple[str
     if settlement.dones:
         connection.execute(_WRITE_DONE, {"dones": dump([_done_record(done) for done in settlement.dones])})
     lanes = write_returns(connection, settlement.returns)
-    if settlement.tallies:
-        records = [_job_record(settlement.jobs[job_id], tally) for job_id, tally in settlement.tallies.items()]
-        connection.execute(_WRITE_JOBS, {"jobs": dump(records)})
+    records = {job_id: _job_record(settlement.jobs[job_id], tally) for job_id, tally in settlement.tallies.items()}
+    going_on = {job_id for job_id, tally in settlement.tallies.items() if tally.end is None}
+    if going_on:
+        connection.execute(_WRITE_JOBS, {"jobs": dump([records[job_id] for job_id in sorted(going_on)])})
     for tally in settlement.tallies.values():
         if tally.last_infer is not None and tally.end is None:
             connection.execute(INSERT_MERGE, {"id": new_id(), "last_id": tally.last_infer})
-    ends = [tally.end for tally in settlement.tallies.values() if tally.end is not None]
+    # a job that ends takes its tally along: one new version of its row instead of two
+    ends = [replace(end, tally=records[end.job_id]) for tally in settlement.tallies.values() if (end := tally.end)]
     end_jobs(connection, ends)
-    going_on = settlement.tallies.keys() - {end.job_id for end in ends}
     came_back = {back.job_id for back in settlement.returns if not back.missing} & going_on
     if came_back:
         requeue_idle(connection, came_back)

@@ -39,6 +39,7 @@ KINDS: Mapping[str, str] = {
     "discarded": "An operator took the dead job off the lists.",
     "input_deleted": "The input was deleted, for its time was over: the job cannot be replayed any more.",
     "results_deleted": "The result rows were deleted, for their time was over.",
+    "webhook": "A webhook that tells of the run's end was put into the outbox, or its delivery has ended.",
     "replayed": "A new run was ordered; data says from which state, and whether done segments were kept.",
 }
 
