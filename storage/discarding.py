@@ -47,7 +47,7 @@ def discard(database: Database, where: DeadFilter, actor: Actor) -> int:
             total += row.jobs
             _count(connection, entry, total)
         if row.jobs < CHUNK:
-            return total
+            return int(total)
         after = row.last
 
 

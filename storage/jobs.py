@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from storage import creating, erasing, listing, places, replaying
 from storage.answers import Created, JobFilter, Page, QueuePlace, SegmentResult
+from storage.audit import SHELL, Actor
 from storage.database import Database
 from storage.ending import JobEnd, end_jobs, lock_jobs
 from storage.errors import JobNotFound
@@ -81,6 +82,7 @@ class JobStore:
         *,
         params: Mapping[str, Any] | None = None,
         batch_key: str | None = None,
+        by: Actor | None = None,
     ) -> Job:
         """Start a new run of a terminal job: same params keep the done segments, changed params plan again.
 
@@ -92,14 +94,17 @@ class JobStore:
         changed = None if params is None or batch_key is None else replaying.NewParams(params, batch_key)
         with self._database.transaction() as connection:
             _get(connection, job_id, tenant)
-            replaying.replay(connection, job_id, changed)
+            replaying.replay(connection, job_id, changed, note={"by": by.by} if by else None)
             return _get(connection, job_id, tenant)
 
-    def erase(self, job_id: str, tenant: str | None = None) -> _Keys:
-        """Cancel if need be, delete the row and return the object keys that now have no owner. Raises: JobNotFound."""
+    def erase(self, job_id: str, tenant: str | None = None, *, by: Actor = SHELL) -> _Keys:
+        """Cancel if need be, delete the row and return the object keys that now have no owner. Raises: JobNotFound.
+
+        What the job's own prefixes hold besides is deleted by ``storage.erasures.delete_objects``.
+        """
         with self._database.transaction() as connection:
             _get(connection, job_id, tenant)
-            return erasing.erase(connection, job_id)
+            return erasing.erase(connection, job_id, by)
 
     def attach_input(self, job_id: str, source: InputRef) -> bool:
         """``uploading`` -> ``queued`` once the input lies in our store; False when the job has ended meanwhile."""

@@ -23,6 +23,11 @@ def rows_key(job_id: str, run: int, segment_id: str, claim_id: str) -> str:
     return f"results/{job_id}/{run}/{segment_id}/{claim_id}.jsonl.gz"
 
 
+def own_prefixes(job_id: str) -> tuple[str, ...]:
+    """Where everything lies that a job alone has: copies of its input, and what came of every claim on it."""
+    return f"inputs/{job_id}/", f"results/{job_id}/"
+
+
 #: everything that belongs to some row lies below one of these, then comes the id of its job or upload
 OWNED_PREFIXES = ("inputs/", "results/", "uploads/")
 

@@ -105,8 +105,10 @@ CREATE TABLE batch_items (
     CONSTRAINT batch_items_made CHECK ((job_id IS NOT NULL) = (state = 'made'))
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 CREATE UNIQUE INDEX batch_items_key ON batch_items (batch_id, key) WHERE key IS NOT NULL;
+CREATE UNIQUE INDEX batch_items_job ON batch_items (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX batch_items_waiting ON batch_items (batch_id, state, index, part)
     WHERE state IN ('waiting', 'expanding');
+CREATE INDEX batch_items_by_job ON batch_items (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX batch_items_rejected ON batch_items (batch_id, index, part) WHERE state = 'rejected';
 """
 
@@ -175,7 +177,7 @@ CREATE TABLE erasures (
     input_key text,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     looks integer NOT NULL DEFAULT 0,
-    look_at timestamptz DEFAULT clock_timestamp()
+    look_at timestamptz DEFAULT clock_timestamp() + interval '15 seconds'
 );
 CREATE INDEX erasures_at ON erasures (at);
 CREATE INDEX erasures_due ON erasures (look_at) WHERE look_at IS NOT NULL;
