@@ -147,6 +147,8 @@ def _default(field: FieldInfo) -> str:
         return str(value).replace(tempfile.gettempdir(), "/tmp", 1)  # noqa: S108 - what the images have
     if isinstance(value, tuple):
         return ",".join(map(str, value)) if value else json.dumps(value)
+    if isinstance(value, dict):
+        return ",".join(f"{name}={one:g}" for name, one in value.items())
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -20,10 +23,10 @@ from storage.jobs import JobStore
 from storage.objects.open_store import open_store
 from storage.registry import Registry
 from storage.sql_claims import SqlClaims
-from workers.children import Child
+from workers.children import ROUSE, Child
 from workers.doorbell import Doorbell
 from workers.heartbeat import Pulse
-from workers.hints import Hints
+from workers.hints import CANCELS, Hints
 from workers.logs import get_logger
 from workers.main_process import STACK_NAME, MainProcess
 from workers.runner import Runner
@@ -35,6 +38,9 @@ from workers.watchdog import Watchdog
 
 log = get_logger(__name__)
 
+#: a child is idle when it has not worked for this long: it then waits for a bell and holds no lock
+IDLE_SECONDS = 1.0
+
 
 class ChildProcess:
     """One runner and its tools; made in the main thread of a fresh fork."""
@@ -45,41 +51,65 @@ class ChildProcess:
         self._main = main
         self._exit = ExitStack()
         structlog.contextvars.bind_contextvars(worker=self.worker_id)
+        #: None while there is work in hand, or none may be taken
+        self._idle_since: float | None = None
         self._runner = Runner(self._open(main.settings))
+        signal.signal(ROUSE, self._roused)
+        self._idle_since = time.monotonic()
 
     def work(self, lane: str, size_class: str) -> dict[str, str]:
         """Work off what is ready. Raises: SystemExit when this child was sent SIGTERM meanwhile."""
-        # only while there is something to give back: an idle child ends at once by the pool's own handler
-        before = signal.signal(signal.SIGTERM, lambda *_: self.flags.stop_here())
-        try:
-            report = self._runner.work(lane, size_class)
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        self.flags.hear()
+        report = self._work(partial(self._runner.work, lane, size_class))
         if self.flags.stopping_here:
             raise SystemExit(0)
         return report
 
     def close(self) -> None:
         """Give back and close everything, in reverse order."""
+        self._idle_since = None
         self._exit.close()
+
+    def _work(self, run: Callable[[], dict[str, str]]) -> dict[str, str]:
+        self._idle_since = None
+        # only while there is something to give back: an idle child ends at once by the pool's own handler
+        before = signal.signal(signal.SIGTERM, lambda *_: self.flags.stop_here())
+        try:
+            return run()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            self._idle_since = time.monotonic()
+
+    def _roused(self, *_: object) -> None:
+        """Look for work without a bell: in the main thread, as every signal is heard, and only while it is idle."""
+        if self._idle_since is None or time.monotonic() - self._idle_since < IDLE_SECONDS:
+            return
+        self._work(partial(self._runner.work, until_empty=True))
+        if self.flags.stopping_here:
+            os.kill(os.getpid(), signal.SIGTERM)  # heard by the pool's own handler now
 
     def _open(self, settings: WorkerSettings) -> Station:
         keep = self._exit.enter_context
         objects = open_store(settings)
         scratch = keep(Scratch(settings.scratch_dir, self.worker_id, objects, max_bytes=settings.scratch_bytes))
         stack_file = keep((scratch.folder / STACK_NAME).open("w"))
+        faulthandler.enable(stack_file)
+        self._exit.callback(faulthandler.disable)
         self._main.children.announce(Child(os.getpid(), self.worker_id, str(scratch.folder)))
         database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
         self._exit.callback(database.close)
         redis_url = settings.redis_url.get_secret_value()
-        doorbell, hints = Doorbell(redis_url), Hints(redis_url)
-        self._exit.callback(hints.close)
-        self._exit.callback(doorbell.close)
+        doorbell, hints, cancels = Doorbell(redis_url), Hints(redis_url), Hints(redis_url, stream=CANCELS)
+        for redis_user in (cancels, hints, doorbell):
+            self._exit.callback(redis_user.close)
         cage = keep(_open_cage(settings))
         pipelines, shelf = load_pipelines(settings.pipelines), open_shelf(settings)
         self._exit.callback(shelf.close)
         claims = SqlClaims(database)
-        pulse = self._open_pulse(settings, database, claims, partial(register, Registry(database), pipelines, shelf))
+        pulse = self._open_pulse(
+            settings, database, claims, partial(register, Registry(database), pipelines, shelf, settings.max_runtimes)
+        )
+        cancels.listen(pulse.nudge)
         log.info("worker.child_ready", pipelines=sorted(pipelines), cage=cage.in_force, device=settings.device)
         return Station(
             claims=claims,
@@ -133,7 +163,7 @@ def _limits(settings: WorkerSettings) -> Limits:
         claim_size=settings.claim_size,
         shift_seconds=settings.shift_seconds,
         segment_seconds=settings.segment_seconds,
-        max_runtime_seconds=settings.max_runtime_seconds,
+        max_runtimes=settings.max_runtimes,
         stall_seconds=settings.stall_seconds,
         load_seconds=settings.load_seconds,
     )

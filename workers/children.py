@@ -22,6 +22,8 @@ GIVE_BACK_SECONDS = 15.0
 NUDGE_SECONDS = 2.0
 #: and this much later the main process ends itself, whatever it still waits for
 LAST_RESORT_SECONDS = 7.0
+#: an idle child that gets it looks for work; by default it is ignored, so it can never come too early
+ROUSE = signal.SIGURG
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Children:
         on_draining: Callable[[], None] = lambda: None,
         *,
         give_back_seconds: float = GIVE_BACK_SECONDS,
+        last_resort_seconds: float = LAST_RESORT_SECONDS,
     ) -> None:
         """All are called in the thread: ``on_death`` (child, how it ended), ``on_overdue`` (still there after a stop),
         ``on_draining`` (all children claim no more).
@@ -52,6 +55,7 @@ class Children:
         self._on_overdue = on_overdue
         self._on_draining = on_draining
         self._give_back_seconds = give_back_seconds
+        self._last_resort_seconds = last_resort_seconds
         self._hear, self._tell = os.pipe()
         self._selector = selectors.DefaultSelector()
         self._by_pidfd: dict[int, Child] = {}
@@ -73,6 +77,10 @@ class Children:
     def announce_draining(self, worker_id: str) -> None:
         """Say, in the child, that an operator asked it to claim no more."""
         self._write({"draining": worker_id})
+
+    def rouse(self) -> None:
+        """Tell every child to look for work if it is idle; safe from any thread."""
+        self._write({"rouse": True})
 
     def stop(self) -> None:
         """Start the countdown of a shutdown; safe in a signal handler."""
@@ -103,6 +111,8 @@ class Children:
             message = json.loads(line)
             if "stop" in message:
                 self._count_down()
+            elif "rouse" in message:
+                self._send_all(ROUSE)
             elif "draining" in message:
                 self._draining.add(message["draining"])
                 if self._draining >= {child.worker_id for child in self._by_pidfd.values()}:
@@ -112,11 +122,15 @@ class Children:
 
     def _count_down(self) -> None:
         if self._overdue_at is None:
+            # of its own: this thread may be waiting for a database that does not answer
+            last = threading.Timer(self._give_back_seconds + self._last_resort_seconds, self._end_everything)
+            last.daemon = True
+            last.start()
             self._nudge_at = time.monotonic() + NUDGE_SECONDS
             self._overdue_at = time.monotonic() + self._give_back_seconds
 
     def _send_all(self, number: signal.Signals) -> None:
-        for child in self._by_pidfd.values():
+        for child in list(self._by_pidfd.values()):
             with suppress(ProcessLookupError):
                 os.kill(child.pid, number)
 
@@ -143,12 +157,15 @@ class Children:
             log.exception("child.not_reported", pid=child.pid)
 
     def _end_overdue(self) -> None:
-        """Take what the rest still holds, then kill them; end this process if even that does not."""
+        """Take what the rest still holds, then kill them."""
         for child in self._by_pidfd.values():
             with suppress(Exception):  # the lease still frees what the child held
                 self._on_overdue(child)
         self._send_all(signal.SIGKILL)
-        time.sleep(LAST_RESORT_SECONDS)
+
+    def _end_everything(self) -> None:
+        """End the children and this process, whatever they wait for; the lease frees what they held."""
+        self._send_all(signal.SIGKILL)
         log.error("worker.ends_itself", children=len(self._by_pidfd))
         os._exit(1)
 

@@ -8,16 +8,21 @@ import time
 
 _STOPPING = 0
 _ACTIVE = 8
-_SIZE = 16
+_HEARD = 16
+_SIZE = 24
 
 
 class SharedFlags:
-    """Whether the worker stops, and when any child last did something; each a single aligned write."""
+    """Whether the worker stops, when any child last did something, and when one last heard a bell.
+
+    Each is a single aligned write.
+    """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _SIZE)
         self._stop_here = False
         self.touch()
+        self.hear()
 
     @property
     def stopping(self) -> bool:
@@ -44,5 +49,17 @@ class SharedFlags:
     @property
     def idle_seconds(self) -> float:
         """How long no child has done anything."""
-        (last,) = struct.unpack_from("=d", self._memory, _ACTIVE)
+        return self._since(_ACTIVE)
+
+    def hear(self) -> None:
+        """Note that a bell was heard."""
+        struct.pack_into("=d", self._memory, _HEARD, time.monotonic())
+
+    @property
+    def unheard_seconds(self) -> float:
+        """How long no child has heard a bell."""
+        return self._since(_HEARD)
+
+    def _since(self, place: int) -> float:
+        (last,) = struct.unpack_from("=d", self._memory, place)
         return max(0.0, time.monotonic() - float(last))

@@ -42,9 +42,12 @@ class Hand:
         self.open: dict[str, ClaimedSegment] = {segment.id: segment for segment in hold.claim.segments}
         #: job id -> what became of its segment, for the task's answer
         self.report: dict[str, str] = {}
+        #: outcomes that say something of the segment itself, and not of the infrastructure
+        self.judged = 0
         self._hold = hold
         self._clock = clock
-        self._ends = clock() + station.limits.max_runtime_seconds
+        self._max_runtime = station.max_runtime_seconds(self.pipeline_name)
+        self._ends = clock() + self._max_runtime
         self._collected: list[tuple[ClaimedSegment, Outcome]] = []
         self._settled_at = clock()
 
@@ -65,7 +68,7 @@ class Hand:
         if self._hold.lost:
             raise ClaimLost(self.claim.id)
         if self._clock() >= self._ends:
-            raise TimedOut(f"still running after {self.station.limits.max_runtime_seconds:g} seconds")
+            raise TimedOut(f"still running after {self._max_runtime:g} seconds")
 
     def progress(self, done: int, segments: Sequence[ClaimedSegment]) -> None:
         """Note frames done of segments that are run one after another; the heartbeat carries it away."""
@@ -94,6 +97,7 @@ class Hand:
     def collect(self, outcome: Outcome) -> None:
         """Take an outcome of an open segment; it is written soon, with others."""
         self._collected.append((self.open.pop(outcome.segment_id), outcome))
+        self.judged += not isinstance(outcome, GiveBack) and getattr(outcome, "charged", True)
         if self._clock() - self._settled_at >= SETTLE_SECONDS:
             self.settle()
 
@@ -155,6 +159,6 @@ class Hand:
 @contextmanager
 def in_hand(station: Station, hold: Hold) -> Iterator[Hand]:
     """A hand under the watchdog's eye."""
-    with station.watchdog.over(station.limits.max_runtime_seconds):
+    with station.watchdog.over(station.max_runtime_seconds(hold.claim.segments[0].pipeline)):
         station.watchdog.feed(station.limits.stall_seconds)
         yield Hand(station, hold)

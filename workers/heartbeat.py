@@ -55,6 +55,7 @@ class Pulse:
         self._interval = interval_seconds
         self._clock = clock
         self._end = threading.Event()
+        self._soon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._hold: Hold | None = None
         self._lease_until = 0.0
@@ -71,6 +72,7 @@ class Pulse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end.set()
+        self._soon.set()
         self._thread.join(self._interval)
 
     @contextmanager
@@ -81,6 +83,12 @@ class Pulse:
             yield hold
         finally:
             self._hold = None
+
+    def nudge(self, job_id: str) -> None:
+        """Something happened to a job: where it is in hand, beat now instead of in some seconds. From any thread."""
+        hold = self._hold
+        if hold is not None and any(segment.job_id == job_id for segment in hold.claim.segments):
+            self._soon.set()
 
     @property
     def lease_seconds_left(self) -> float:
@@ -114,7 +122,11 @@ class Pulse:
             log.warning("heartbeat.failed", error=repr(error), lease_seconds_left=round(self.lease_seconds_left, 1))
 
     def _run(self) -> None:
-        while not self._end.wait(self._interval if self.registered else min(1.0, self._interval)):
+        while True:
+            self._soon.wait(self._interval if self.registered else min(1.0, self._interval))
+            if self._end.is_set():
+                return
+            self._soon.clear()
             try:
                 self._beat_safely()
             except Exception:  # a heart that stops for an unforeseen error would cost every later claim

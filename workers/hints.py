@@ -1,4 +1,7 @@
-"""Hints to waiting clients: "this job has changed", through a capped Redis stream; losing one costs a slow re-check."""
+"""Hints: "this job has changed", through a capped Redis stream; losing one costs a slow re-check.
+
+Waiting clients hear every change; workers hear cancels, on a stream of their own (``CANCELS``).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -17,6 +21,8 @@ log = logging.getLogger(__name__)
 BLOCK_SECONDS = 5.0
 SOCKET_SECONDS = 2.0
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
+#: the stream of jobs that were canceled or erased, for the workers that run them
+CANCELS = "fq:cancels"
 #: hints kept while Redis is slow; older ones are dropped, their waiters re-check by themselves
 BACKLOG = 1000
 
@@ -41,6 +47,7 @@ class Hints:
         self._teller: threading.Thread | None = None
         self._listener: threading.Thread | None = None
         self._listening: redis.Redis | None = None
+        self._on_hint: Callable[[str], None] | None = None
         #: hints given up because Redis did not answer
         self.failed = 0
 
@@ -66,13 +73,17 @@ class Hints:
             if self._closed.is_set():
                 return False
             self._waiters.setdefault(job_id, []).append(waiter)
-            if self._listener is None:
-                self._listener = threading.Thread(target=self._run_listener, name="hints-wait", daemon=True)
-                self._listener.start()
+            self._start_listener()
         try:
             return waiter.wait(timeout_seconds) and not self._closed.is_set()
         finally:
             self._forget(job_id, waiter)
+
+    def listen(self, on_hint: Callable[[str], None]) -> None:
+        """Call ``on_hint`` with the job of every hint from now on, in the listening thread."""
+        with self._changed:
+            self._on_hint = on_hint
+            self._start_listener()
 
     def close(self) -> None:
         """Stop both threads; wake all waiters."""
@@ -89,6 +100,11 @@ class Hints:
         for thread in threads:
             if thread is not None:
                 thread.join(SOCKET_SECONDS)
+
+    def _start_listener(self) -> None:
+        if self._listener is None:
+            self._listener = threading.Thread(target=self._run_listener, name="hints-wait", daemon=True)
+            self._listener.start()
 
     def _forget(self, job_id: str, waiter: threading.Event) -> None:
         with self._changed:
@@ -154,6 +170,8 @@ class Hints:
         return last
 
     def _wake(self, job_id: str) -> None:
+        if self._on_hint is not None:
+            self._on_hint(job_id)
         with self._changed:
             for waiter in self._waiters.get(job_id, ()):
                 waiter.set()

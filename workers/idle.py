@@ -1,46 +1,51 @@
-"""A worker that hears no bell although messages wait: its connection to Redis is broken in a way nobody noticed."""
+"""Idle workers: they look for work now and then without any bell, and one that is deaf connects to Redis anew."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 
-from storage.depth import Depth
-from storage.errors import StorageError
 from workers.doorbell import Bell, BellSilent, queue_name
 from workers.flags import SharedFlags
 from workers.logs import get_logger
 
 log = get_logger(__name__)
 
-LOOK_SECONDS = 10.0
+#: how long a worker that hears nothing is idle before it looks for itself, again and again
+LOOK_SECONDS = 5.0
+#: looks in a row that must find messages nobody hears: a single one may have come this very moment
+DEAF_LOOKS = 2
 
 
-def is_deaf(*, idle_seconds: float, oldest_ready_seconds: float, messages: int, limit_seconds: float) -> bool:
-    """Whether this worker must connect anew: nothing done for long, though work waits and the bell was rung."""
-    return messages > 0 and idle_seconds > limit_seconds and oldest_ready_seconds > limit_seconds
+def is_deaf(*, idle_seconds: float, unheard_seconds: float, messages: int, limit_seconds: float) -> bool:
+    """Whether bells wait although this worker has nothing else to do, and none was heard for long."""
+    return messages > 0 and idle_seconds >= LOOK_SECONDS and unheard_seconds > limit_seconds
 
 
 class IdleWatch:
-    """One thread of the main process, which looks every ten seconds, and asks anyone only when all children idle."""
+    """One thread of the main process, which looks every five seconds, and does something only when all children idle.
+
+    So work is done though every bell was lost, and though Redis is away.
+    """
 
     def __init__(
         self,
-        depth: Depth,
         redis_url: str,
         flags: SharedFlags,
         served: Sequence[tuple[str, str]],
-        on_deaf: Callable[[], None],
         *,
+        on_idle: Callable[[], None],
+        on_deaf: Callable[[], None],
         limit_seconds: float,
     ) -> None:
-        """``served``: (lane, size_class) pairs. ``on_deaf`` is called once."""
-        self._depth = depth
+        """``served``: (lane, size_class) pairs. ``on_idle`` makes the children look; ``on_deaf`` is called once."""
         self._redis_url = redis_url
         self._flags = flags
-        self._served = frozenset(served)
+        self._served = tuple(served)
+        self._on_idle = on_idle
         self._on_deaf = on_deaf
         self._limit = limit_seconds
+        self._deaf_looks = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="idle", daemon=True)
 
@@ -53,30 +58,29 @@ class IdleWatch:
         self._end.set()
 
     def deaf(self) -> bool:
-        """Look once. Raises: DatabaseUnavailable, BellSilent."""
-        idle = self._flags.idle_seconds
-        if idle <= self._limit:
-            return False
-        ages = [
-            lane.oldest_ready_seconds or 0.0
-            for lane in self._depth.lanes()
-            if (lane.lane, lane.size_class) in self._served
-        ]
-        oldest = max(ages, default=0.0)
-        if oldest <= self._limit:
+        """Look once. Raises: BellSilent."""
+        idle, unheard = self._flags.idle_seconds, self._flags.unheard_seconds
+        if unheard <= self._limit or idle < LOOK_SECONDS:
+            self._deaf_looks = 0
             return False
         with Bell(self._redis_url) as bell:
             messages = sum(bell.length(queue_name(*pair)) for pair in self._served)
-        return is_deaf(idle_seconds=idle, oldest_ready_seconds=oldest, messages=messages, limit_seconds=self._limit)
+        found = is_deaf(idle_seconds=idle, unheard_seconds=unheard, messages=messages, limit_seconds=self._limit)
+        self._deaf_looks = self._deaf_looks + 1 if found else 0
+        return self._deaf_looks >= DEAF_LOOKS
 
     def _run(self) -> None:
         while not self._end.wait(LOOK_SECONDS):
+            if self._flags.stopping:
+                return
             try:
-                if not self._flags.stopping and self.deaf():
-                    log.warning("worker.is_deaf", idle_seconds=round(self._flags.idle_seconds, 1))
+                if self._flags.idle_seconds >= LOOK_SECONDS:
+                    self._on_idle()
+                if self.deaf():
+                    log.warning("worker.is_deaf", unheard_seconds=round(self._flags.unheard_seconds, 1))
                     self._on_deaf()
                     return
-            except (StorageError, BellSilent) as error:
-                log.warning("idle.not_looked", error=repr(error))
+            except BellSilent as error:
+                log.info("idle.redis_silent", error=repr(error))
             except Exception:  # a thread that ends would leave a deaf worker deaf
                 log.exception("idle.error")

@@ -11,7 +11,6 @@ from typing import Any
 
 from storage.claims import Lost
 from storage.database import Database
-from storage.depth import Depth
 from storage.fleet import Fleet
 from workers.children import Child, Children
 from workers.doorbell import Doorbell, queue_name
@@ -20,12 +19,14 @@ from workers.idle import IdleWatch
 from workers.logs import get_logger
 from workers.scratch import OwnFolder, sweep
 from workers.settings import WorkerSettings
+from workers.stacks import blamed, silent_for
 
 log = get_logger(__name__)
 
 #: where a child's watchdog prints the stack before it ends the process
 STACK_NAME = "stack.txt"
-MAX_STACK_CHARACTERS = 6000
+#: of that file, the end
+MAX_DUMP_CHARACTERS = 100_000
 
 
 class MainProcess:
@@ -75,11 +76,11 @@ class MainProcess:
 
             serve_sum(self.settings.metrics_host, self.settings.worker_metrics_port, self._folder.path)
         self._idle = IdleWatch(
-            Depth(self._database),
             self.settings.redis_url.get_secret_value(),
             self.flags,
             self.served,
-            self._restart,
+            on_idle=self.children.rouse,
+            on_deaf=self._restart,
             limit_seconds=self.settings.idle_restart_seconds,
         )
         self._idle.start()
@@ -99,14 +100,17 @@ class MainProcess:
         self._folder.close()
 
     def _died(self, child: Child, how: str) -> None:
-        stack = _stack_of(child)
+        dump = _dump_of(child)
         if self.flags.stopping or how == "exit status 0":
             lost = self._fleet.leave(child.worker_id)
         else:
             from workers.metrics import LOST_CHILDREN  # noqa: PLC0415 - only after the environment names the folder
 
             LOST_CHILDREN.inc()
-            lost = self._fleet.lose_child(child.worker_id, reason=f"{how}\n{stack}" if stack else how)
+            silent, stack = silent_for(dump), blamed(dump)
+            if silent:
+                how = f"the worker process gave no sign of life for {silent} and was ended"
+            lost = self._fleet.lose_child(child.worker_id, reason=how, stack=stack or None)
             log.error("child.died", pid=child.pid, worker=child.worker_id, how=how, segments=lost.segments, stack=stack)
         self._ring(lost)
         OwnFolder(Path(child.folder)).close()
@@ -118,6 +122,8 @@ class MainProcess:
 
     def _draining(self) -> None:
         """All children claim no more: leave the bells to others."""
+        if self._idle is not None:
+            self._idle.close()
         consumer = self._worker.consumer
         for lane, size_class in self.served:
             consumer.call_soon(consumer.cancel_task_queue, queue_name(lane, size_class))
@@ -138,8 +144,8 @@ def run_again() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "workers", *sys.argv[1:]])  # noqa: S606 - our own program
 
 
-def _stack_of(child: Child) -> str:
+def _dump_of(child: Child) -> str:
     try:
-        return (Path(child.folder) / STACK_NAME).read_text(errors="replace")[-MAX_STACK_CHARACTERS:]
+        return (Path(child.folder) / STACK_NAME).read_text(errors="replace")[-MAX_DUMP_CHARACTERS:]
     except OSError:
         return ""

@@ -33,7 +33,7 @@ def register_built_ins(registry: Registry) -> None:
     from workers.serving import register  # noqa: PLC0415
 
     pipelines, shelf = load_pipelines(BUILT_IN_PIPELINES), open_shelf()
-    register(registry, pipelines, shelf)
+    register(registry, pipelines, shelf, max_runtimes={})
     log.info("built_ins.registered", pipelines=sorted(pipelines), models=[card.name for card in shelf.cards()])
 
 

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline.errors import CageError, DeviceOutOfMemory, InputError, ModelError, ModelUnavailable, PipelineError
+from pipeline.errors import (
+    CageError,
+    CageUnavailable,
+    DeviceOutOfMemory,
+    InputError,
+    ModelError,
+    ModelUnavailable,
+    PipelineError,
+)
 from storage.errors import ObjectNotFound, StorageUnavailable
 from storage.job import Bury, ClaimedSegment, Failed, Fault, Outcome, Retry
 
@@ -16,8 +24,11 @@ from storage.job import Bury, ClaimedSegment, Failed, Fault, Outcome, Retry
 BACKOFF_CAP_SECONDS = 600.0
 #: faults of the infrastructure are tried again after a time in this range: a thousand workers must not come at once
 HOLDUP_SECONDS = (5.0, 30.0)
-#: and given up after this long
+#: and given up after this long, if it was tried so often: two hiccups a day apart are no outage of a day
 HOLDUP_LIMIT = timedelta(hours=24)
+HOLDUPS_LEAST = 10
+#: faults of the infrastructure; nobody in hand is to blame
+INFRASTRUCTURE = (StorageUnavailable, ModelUnavailable, CageUnavailable)
 MAX_STACK_CHARACTERS = 8000
 
 
@@ -46,7 +57,7 @@ def decide(
     if isinstance(error, ObjectNotFound):
         gone = replace(fault, code="input.gone", message="the input is no longer in the object store", stack=None)
         return Failed(segment.id, replace(gone, advice="Upload the file again and submit a new job."))
-    if isinstance(error, StorageUnavailable | ModelUnavailable):
+    if isinstance(error, INFRASTRUCTURE):
         return _held_up(segment, fault, now, chance)
     if isinstance(error, CageError):
         return _caged(segment, fault)
@@ -55,7 +66,7 @@ def decide(
 
 
 def spread_blame(error: BaseException, segment: ClaimedSegment, *, worker: str | None = None) -> Outcome:
-    """Return the outcome of one of several segments that were in hand at an error that is no one's in particular.
+    """Return the outcome of one of several segments whose claim ran too long, with no time left to find the culprit.
 
     Run again alone and at once, charged to nobody: then the error is its own.
     """
@@ -64,7 +75,12 @@ def spread_blame(error: BaseException, segment: ClaimedSegment, *, worker: str |
 
 def concerns_everyone(error: BaseException) -> bool:
     """Whether an error says nothing about the segments in hand: the infrastructure's, to be waited out together."""
-    return isinstance(error, StorageUnavailable | ModelUnavailable)
+    return isinstance(error, INFRASTRUCTURE)
+
+
+def rests_the_worker(error: BaseException) -> bool:
+    """Whether an error would meet the next claim too, of whatever pipeline: a store, the database, this machine."""
+    return isinstance(error, StorageUnavailable | CageUnavailable)
 
 
 def backoff_seconds(failures: int, chance: Callable[[], float]) -> float:
@@ -88,7 +104,7 @@ def describe(error: BaseException, *, worker: str | None = None) -> Fault:
 
 def _held_up(segment: ClaimedSegment, fault: Fault, now: datetime, chance: Callable[[], float]) -> Outcome:
     since = segment.held_up_since
-    if since is not None and now - since >= HOLDUP_LIMIT:
+    if since is not None and now - since >= HOLDUP_LIMIT and segment.holdups >= HOLDUPS_LEAST:
         return Bury(segment.id, fault)
     low, high = HOLDUP_SECONDS
     return Retry(segment.id, fault, low + chance() * (high - low), charged=False)

@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 import structlog
 
 from storage.claims import ClaimLost
-from storage.errors import DatabaseUnavailable, StorageUnavailable
+from storage.errors import DatabaseUnavailable
 from storage.job import Claim, GiveBack, Outcome, SegmentKind
 from workers import metrics
+from workers.breaker import Breaker, Way
+from workers.halving import run_halved
 from workers.hand import Hand, Stopped, in_hand
 from workers.logs import get_logger
-from workers.retry import concerns_everyone, decide, spread_blame
-from workers.segments import run_infers, run_merge, run_plans
+from workers.rest import Rest
+from workers.retry import concerns_everyone, decide, rests_the_worker, spread_blame
+from workers.segments import run_merge, run_plans
 from workers.station import Station
 
 log = get_logger(__name__)
@@ -33,12 +36,15 @@ class Runner:
         self._station = station
         self._clock = clock
         self._serves = [(name, pipeline.spec.spec_version) for name, pipeline in station.pipelines.items()]
-        self._rest_until = 0.0
+        self._rest = Rest(station.objects, station.limits.rest_seconds, clock)
+        self._breaker = Breaker(clock)
 
-    def work(self, lane: str | None = None, size_class: str | None = None) -> dict[str, str]:
+    def work(
+        self, lane: str | None = None, size_class: str | None = None, *, until_empty: bool = False
+    ) -> dict[str, str]:
         """Claim and run until nothing is left or the shift is over; then ring once more, in the lane we came from.
 
-        While Redis does not take the ring, the shift goes on.
+        While Redis does not take the ring, the shift goes on; ``until_empty``, when no bell led here, it does too.
         Returns job id -> what became of its segment, at most 1,000 of them. Never raises for what jobs or the
         infrastructure do.
         """
@@ -51,7 +57,7 @@ class Runner:
             for job_id, word in self._carry_out(claim).items():
                 if len(report) < MAX_REPORTED or job_id in report:
                     report[job_id] = word
-            if self._clock() >= until and self._hand_on(lane, size_class):
+            if not until_empty and self._clock() >= until and self._hand_on(lane, size_class):
                 return report
         if self._station.flags.stopping:
             self._hand_on(lane, size_class)
@@ -68,27 +74,30 @@ class Runner:
         station = self._station
         if station.flags.stopping or station.pulse.draining or not station.pulse.registered:
             return False
-        return self._clock() >= self._rest_until
+        if self._rest.over():
+            return True
+        station.flags.touch()  # at rest, not deaf
+        return False
 
     def _claim(self) -> Claim | None:
-        limits = self._station.limits
-        self._station.flags.touch()
+        limits, ways = self._station.limits, {name: self._breaker.way(name) for name, _ in self._serves}
+        trial = self._rest.on_trial or Way.TRIAL in ways.values()
         try:
             claim = self._station.claims.claim(
                 self._station.pulse.worker_id,
                 lanes=limits.lanes,
                 size_classes=limits.size_classes,
-                serves=self._serves,
-                limit=limits.claim_size,
+                serves=[pair for pair in self._serves if ways[pair[0]] is not Way.SHUT],
+                limit=1 if trial else limits.claim_size,
             )
         except DatabaseUnavailable as error:
-            self._rest(error)
+            self._rest.begin(error)
             return None
         metrics.CLAIMS.labels("yes" if claim else "no").inc()
         return claim
 
     def _carry_out(self, claim: Claim) -> dict[str, str]:
-        first, started = claim.segments[0], self._clock()
+        first, started, held_up = claim.segments[0], self._clock(), 0
         with (
             structlog.contextvars.bound_contextvars(claim=claim.id),
             self._station.pulse.holding(claim) as hold,
@@ -104,8 +113,11 @@ class Runner:
             except Stopped:
                 self._write(hand, [GiveBack(segment_id) for segment_id in hand.open])
             except Exception as error:  # noqa: BLE001 - whatever a pipeline raises is settled by the retry decision
+                held_up = len(hand.open) if concerns_everyone(error) and not rests_the_worker(error) else 0
                 self._fail(hand, error)
         metrics.CLAIM_SECONDS.labels(first.pipeline, first.kind.value).observe(self._clock() - started)
+        self._breaker.note(first.pipeline, held_up=held_up, others=hand.judged)
+        self._rest.went_well(since=started)
         return hand.report
 
     def _run(self, hand: Hand) -> None:
@@ -118,16 +130,15 @@ class Runner:
         if kind is SegmentKind.PLAN:
             segments = run_plans(hand, segments)
             hand.settle()
-        if segments:
-            run_infers(hand, segments)
+        run_halved(hand, segments)
 
     def _fail(self, hand: Hand, error: Exception) -> None:
         """Settle what is open after an error that stopped the whole claim."""
         worker = hand.claim.worker_id
         shared = len(hand.claim.segments) > 1 and not concerns_everyone(error)
         log.warning("claim.failed", error=repr(error), shared=shared, exc_info=not concerns_everyone(error))
-        if isinstance(error, StorageUnavailable):
-            self._rest(error)
+        if rests_the_worker(error):
+            self._rest.begin(error)
 
         now = datetime.now(UTC)
         outcomes = [
@@ -143,9 +154,4 @@ class Runner:
                 hand.collect(outcome)
             hand.settle()
         except DatabaseUnavailable as error:
-            self._rest(error)
-
-    def _rest(self, error: Exception) -> None:
-        """Leave a failing service alone for a while: a thousand claims against it would help nobody."""
-        self._rest_until = self._clock() + self._station.limits.rest_seconds
-        log.warning("worker.rests", error=repr(error), seconds=self._station.limits.rest_seconds)
+            self._rest.begin(error)

@@ -17,7 +17,7 @@ from types import TracebackType
 from pipeline.errors import InputError
 from storage.errors import ObjectNotFound, StorageUnavailable
 from storage.job import InputRef
-from storage.objects.port import ObjectStore, StoredObject
+from storage.objects.port import ObjectStore, StoredObject, Tick, no_tick
 
 LOCK_NAME = "lock"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -78,13 +78,13 @@ class Scratch:
         self._own.close()
 
     @contextmanager
-    def input(self, source: InputRef) -> Iterator[tuple[Path, StoredObject]]:
-        """Lend the input as a local file, fetched at most once while it is kept.
+    def input(self, source: InputRef, tick: Tick = no_tick) -> Iterator[tuple[Path, StoredObject]]:
+        """Lend the input as a local file, fetched at most once while it is kept; ``tick`` as in ``ObjectStore.fetch``.
 
         Raises: ObjectNotFound, ObjectStoreUnavailable, ScratchUnavailable, InputError ``input.changed`` when size or
         digest differ from what the job was submitted with.
         """
-        entry = self._entry(source)
+        entry = self._entry(source, tick)
         entry.users += 1
         try:
             yield entry.path, entry.stored
@@ -97,7 +97,7 @@ class Scratch:
         """Bytes of all kept inputs."""
         return sum(entry.stored.size_bytes for entry in self._entries.values())
 
-    def _entry(self, source: InputRef) -> _Entry:
+    def _entry(self, source: InputRef, tick: Tick) -> _Entry:
         name = identity(source)
         if name in self._entries:
             self._entries.move_to_end(name)
@@ -106,7 +106,7 @@ class Scratch:
             raise ObjectNotFound("the job has no stored input")
         self._evict(room=source.size_bytes or 0)
         path = self.folder / name
-        stored = self._fetch(source.key, path)
+        stored = self._fetch(source.key, path, tick)
         try:
             _check_same(source, stored)
         except InputError:
@@ -115,15 +115,15 @@ class Scratch:
         entry = self._entries[name] = _Entry(path, stored)
         return entry
 
-    def _fetch(self, key: str, path: Path) -> StoredObject:
+    def _fetch(self, key: str, path: Path, tick: Tick) -> StoredObject:
         """Copy to the local disk; on a full one, what is kept for later goes first."""
         try:
-            return self._objects.fetch(key, path)
+            return self._objects.fetch(key, path, tick=tick)
         except OSError as error:
             # the store's own faults have their own class: this one is of the disk under ``path``
             if error.errno not in _NO_ROOM or not self._evict(room=self._max_bytes):
                 raise ScratchUnavailable(f"the worker's scratch folder fails: {error.strerror or error}") from error
-        return self._fetch(key, path)
+        return self._fetch(key, path, tick)
 
     def _evict(self, room: int = 0) -> int:
         """Throw out the longest unused until all and ``room`` more bytes fit, never what is in use; return how many."""

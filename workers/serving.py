@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pipeline.errors import PipelineError
 from pipeline.models.shelf import FolderShelf
@@ -26,10 +27,17 @@ def open_shelf(settings: WorkerSettings) -> FolderShelf:
     )
 
 
-def register(registry: Registry, pipelines: Mapping[str, Pipeline], shelf: FolderShelf) -> None:
-    """Write what is served into the database, for web to offer. Raises: DatabaseUnavailable."""
+def register(
+    registry: Registry, pipelines: Mapping[str, Pipeline], shelf: FolderShelf, max_runtimes: Mapping[str, float]
+) -> None:
+    """Write what is served into the database, as the operator has it, for web to offer.
+
+    Raises: DatabaseUnavailable.
+    """
     for name, pipeline in pipelines.items():
         spec = pipeline.spec
+        if name in max_runtimes:
+            spec = replace(spec, max_runtime_seconds=max_runtimes[name])
         registry.register_pipeline(name, spec_version=spec.spec_version, lane=spec.lane, spec=spec.as_json())
     for card in shelf.cards():
         try:

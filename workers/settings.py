@@ -18,10 +18,13 @@ from workers.dispatcher.ingest_settings import IngestSettings
 from workers.dispatcher.webhook_settings import WebhookSettings
 
 Words = Annotated[tuple[str, ...], NoDecode]
+Runtimes = Annotated[dict[str, float], NoDecode]
 
 LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 BUILT_IN_PIPELINES = ("motion", "detect", "classify")
 MIB = 1024**2
+#: results that a stale worker may still put are swept five hours after a job's end, see ``storage.ownership``
+LONGEST_RUNTIME_SECONDS = 4 * 3600.0
 
 
 class BrokerSettings(BaseSettings):
@@ -60,7 +63,11 @@ class WorkerSettings(MachineSettings):
     claim_size: int = Field(8, ge=1, le=1000, description="Most like segments (stills) taken with one claim.")
     shift_seconds: float = Field(2.0, gt=0, le=60, description="How long one doorbell keeps a worker claiming.")
     segment_seconds: float = Field(30.0, gt=0, description="Work per segment into which long videos are cut.")
-    max_runtime_seconds: float = Field(3600.0, gt=0, description="Longest a claim may run before it is ended.")
+    max_runtimes: Runtimes = Field(
+        {},
+        description="Longest seconds a claim of a pipeline may run, where it is not the pipeline's own: "
+        "motion=600,detect=1200.",
+    )
     stall_seconds: float = Field(
         120.0, gt=0, description="Longest silence of running work before it is killed as hung."
     )
@@ -90,6 +97,23 @@ class WorkerSettings(MachineSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("max_runtimes", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [word.partition("=") for word in value.split(",") if word.strip()]
+        if not all(name.strip() and seconds.strip() for name, _, seconds in pairs):
+            raise ValueError("pipeline=seconds, separated by commas")
+        return {name.strip(): seconds.strip() for name, _, seconds in pairs}
+
+    @field_validator("max_runtimes")
+    @classmethod
+    def _runtimes_in_bounds(cls, value: dict[str, float]) -> dict[str, float]:
+        if not all(0 < seconds <= LONGEST_RUNTIME_SECONDS for seconds in value.values()):
+            raise ValueError(f"each more than 0 and at most {LONGEST_RUNTIME_SECONDS:g} seconds")
+        return value
 
     @field_validator("lanes", "size_classes")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.cage import Cage
@@ -64,7 +64,8 @@ class Limits:
     claim_size: int = 8
     shift_seconds: float = 2.0
     segment_seconds: float = 30.0
-    max_runtime_seconds: float = 3600.0
+    #: longest a claim of a pipeline may run, where it is not what the pipeline itself says
+    max_runtimes: Mapping[str, float] = field(default_factory=dict)
     stall_seconds: float = 120.0
     load_seconds: float = 900.0
     #: no claims for this long after the store or the database failed
@@ -89,3 +90,7 @@ class Station:
     watchdog: Watchdog
     flags: SharedFlags
     limits: Limits
+
+    def max_runtime_seconds(self, pipeline: str) -> float:
+        """Longest a claim of this pipeline may run."""
+        return self.limits.max_runtimes.get(pipeline, self.pipelines[pipeline].spec.max_runtime_seconds)

@@ -295,7 +295,7 @@ def test_a_canceled_job_stops_at_the_next_checkpoint_and_writes_nothing(
 
 def test_a_claim_that_runs_too_long_is_charged_as_timed_out(bed: Bed, station: Station) -> None:
     job_id = bed.submit(make_still(), max_attempts=1)
-    Runner(replace(station, limits=replace(station.limits, max_runtime_seconds=0.0))).work()
+    Runner(replace(station, limits=replace(station.limits, max_runtimes={"motion": 0.0}))).work()
     job = bed.jobs.get(job_id)
     assert (job.state, job.error and job.error["code"]) == (JobState.DEAD, "job.timed_out")
 

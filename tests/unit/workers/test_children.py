@@ -7,7 +7,8 @@ import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,13 +25,19 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 class Heard:
     """What the watch said."""
 
-    def __init__(self, give_back_seconds: float = 15.0) -> None:
+    def __init__(
+        self,
+        give_back_seconds: float = 15.0,
+        last_resort_seconds: float = 7.0,
+        on_overdue: Callable[[Child], None] | None = None,
+    ) -> None:
         self.deaths: queue.Queue[tuple[Child, str]] = queue.Queue()
         self.overdue: queue.Queue[Child] = queue.Queue()
         self.draining: queue.Queue[bool] = queue.Queue()
         self.children = Children(
-            lambda child, how: self.deaths.put((child, how)), self.overdue.put, lambda: self.draining.put(True),
-            give_back_seconds=give_back_seconds,
+            lambda child, how: self.deaths.put((child, how)), on_overdue or self.overdue.put,
+            lambda: self.draining.put(True),
+            give_back_seconds=give_back_seconds, last_resort_seconds=last_resort_seconds,
         )  # fmt: skip
         self.children.start()
 
@@ -66,14 +73,40 @@ def test_a_child_that_outlives_a_stop_is_relieved_and_killed(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: queue.Queue[int] = queue.Queue()
-    monkeypatch.setattr("workers.children.LAST_RESORT_SECONDS", 0.0)
     monkeypatch.setattr("workers.children.os._exit", ended.put)
-    heard = Heard(give_back_seconds=0.1)
+    heard = Heard(give_back_seconds=0.1, last_resort_seconds=0.5)
     heard.children.announce(Child(sleeper.pid, "w1", "/nowhere"))
     heard.children.stop()
     assert heard.overdue.get(timeout=2).worker_id == "w1"
     assert sleeper.wait(5) == -signal.SIGKILL
     assert ended.get(timeout=2) == 1
+
+
+def test_a_database_that_never_answers_does_not_hold_up_the_end(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: queue.Queue[int] = queue.Queue()
+    answers = threading.Event()
+    monkeypatch.setattr("workers.children.os._exit", ended.put)
+    heard = Heard(give_back_seconds=0.1, last_resort_seconds=0.2, on_overdue=lambda _: answers.wait(30) and None)
+    heard.children.announce(Child(sleeper.pid, "w1", "/nowhere"))
+    heard.children.stop()
+    assert ended.get(timeout=5) == 1
+    assert sleeper.wait(5) == -signal.SIGKILL
+    answers.set()
+
+
+def test_roused_children_hear_the_signal_that_nobody_else_uses() -> None:
+    program = (
+        "import signal, sys; signal.signal(signal.SIGURG, lambda *_: sys.exit(7)); print(flush=True); signal.pause()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        heard = Heard()
+        heard.children.announce(Child(process.pid, "w1", "/nowhere"))
+        heard.children.rouse()
+        assert process.wait(5) == 7
 
 
 def test_the_worker_is_drained_when_all_its_children_are(sleeper: subprocess.Popen[bytes]) -> None:

@@ -29,6 +29,13 @@ def test_a_process_may_stop_alone() -> None:
     assert not flags.stopping
 
 
+def test_a_bell_a_child_has_heard_is_known_to_all() -> None:
+    flags = SharedFlags()
+    before = flags.unheard_seconds
+    in_child(flags.hear)
+    assert 0.0 <= flags.unheard_seconds < before + 5.0
+
+
 def test_a_childs_work_ends_the_idleness_of_all() -> None:
     flags = SharedFlags()
     before = flags.idle_seconds

@@ -8,16 +8,17 @@ from workers.idle import is_deaf
 
 
 @pytest.mark.parametrize(
-    ("idle", "oldest", "messages", "deaf"),
+    ("idle", "unheard", "messages", "deaf"),
     [
         (31.0, 31.0, 1, True),
-        (29.0, 90.0, 5, False),  # it did something lately
-        (90.0, 29.0, 5, False),  # the work is fresh
+        (6.0, 31.0, 1, True),  # it finds work without a bell, and has none just now
+        (1.0, 90.0, 5, False),  # it is at work, and will hear them after it
+        (29.0, 29.0, 5, False),  # it heard one lately
         (90.0, 90.0, 0, False),  # nobody rang: the dispatcher's matter
     ],
 )
-def test_only_idleness_beside_old_work_and_waiting_messages_is_deafness(
-    idle: float, oldest: float, messages: int, deaf: bool
+def test_only_bells_that_nobody_hears_though_all_are_idle_are_deafness(
+    idle: float, unheard: float, messages: int, deaf: bool
 ) -> None:
-    found = is_deaf(idle_seconds=idle, oldest_ready_seconds=oldest, messages=messages, limit_seconds=30.0)
+    found = is_deaf(idle_seconds=idle, unheard_seconds=unheard, messages=messages, limit_seconds=30.0)
     assert found is deaf

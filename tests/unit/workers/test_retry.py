@@ -6,11 +6,28 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.errors import CageError, DeviceOutOfMemory, MediaError, ModelError, ModelUnavailable, ParamsError
-from storage.errors import DatabaseUnavailable, ObjectNotFound, ObjectStoreUnavailable
+from pipeline.errors import (
+    CageError,
+    CageUnavailable,
+    DeviceOutOfMemory,
+    MediaError,
+    ModelError,
+    ModelUnavailable,
+    ParamsError,
+)
+from storage.errors import DatabaseUnavailable, ObjectNotFound, ObjectStoreFull, ObjectStoreUnavailable
 from storage.job import Bury, Failed, Outcome, Retry
 from tests.unit.workers.segments_made import segment
-from workers.retry import TimedOut, backoff_seconds, concerns_everyone, decide, describe, spread_blame
+from workers.retry import (
+    TimedOut,
+    backoff_seconds,
+    concerns_everyone,
+    decide,
+    describe,
+    rests_the_worker,
+    spread_blame,
+)
+from workers.scratch import ScratchUnavailable
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HUNG = CageError("no answer", code="cage.hung")
@@ -45,10 +62,22 @@ def brief(outcome: Outcome) -> tuple[object, ...]:
         (ModelUnavailable("no network"), {"attempts": 2}, (Retry, "model.unavailable", False, False, 17.5)),
         (
             ObjectStoreUnavailable("503"),
-            {"held_up_since": NOW - timedelta(hours=23, minutes=59)},
+            {"held_up_since": NOW - timedelta(hours=23, minutes=59), "holdups": 500},
             (Retry, "storage.unavailable", False, False, 17.5),
         ),
-        (ObjectStoreUnavailable("503"), {"held_up_since": NOW - timedelta(hours=24)}, (Bury, "storage.unavailable")),
+        (
+            ObjectStoreUnavailable("503"),
+            {"held_up_since": NOW - timedelta(hours=24), "holdups": 10},
+            (Bury, "storage.unavailable"),
+        ),
+        (
+            ObjectStoreUnavailable("503"),
+            {"held_up_since": NOW - timedelta(hours=30), "holdups": 1},
+            (Retry, "storage.unavailable", False, False, 17.5),
+        ),
+        (ObjectStoreFull("no space"), {}, (Retry, "storage.full", False, False, 17.5)),
+        (ScratchUnavailable("no space"), {}, (Retry, "scratch.unavailable", False, False, 17.5)),
+        (CageUnavailable("no memory"), {"attempts": 2, "solo": True}, (Retry, "cage.unavailable", False, False, 17.5)),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
@@ -87,8 +116,19 @@ def test_company_in_a_fault_is_run_again_alone_and_not_charged() -> None:
     assert brief(spread_blame(RuntimeError("boom"), segment())) == (Retry, "worker.error", False, True, 0.0)
 
 
-def test_only_the_infrastructure_concerns_everyone() -> None:
-    assert concerns_everyone(ObjectStoreUnavailable("503"))
-    assert concerns_everyone(ModelUnavailable("no network"))
-    assert not concerns_everyone(ObjectNotFound("x"))
-    assert not concerns_everyone(ModelError("x"))
+@pytest.mark.parametrize(
+    ("error", "everyone", "rests"),
+    [
+        (ObjectStoreUnavailable("503"), True, True),
+        (DatabaseUnavailable("away"), True, True),
+        (ScratchUnavailable("no space"), True, True),
+        (CageUnavailable("no memory"), True, True),
+        (ModelUnavailable("no network"), True, False),  # other pipelines may go on
+        (ObjectNotFound("x"), False, False),
+        (ModelError("x"), False, False),
+        (HUNG, False, False),
+        (TimedOut("an hour"), False, False),
+    ],
+)
+def test_only_the_infrastructure_concerns_everyone(error: Exception, everyone: bool, rests: bool) -> None:
+    assert (concerns_everyone(error), rests_the_worker(error)) == (everyone, rests)

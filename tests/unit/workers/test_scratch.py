@@ -27,11 +27,11 @@ class Counting(MemoryObjectStore):
     room_for = 1000
     fault = errno.ENOSPC
 
-    def fetch(self, key, path):  # type: ignore[no-untyped-def]
+    def fetch(self, key, path, **named):  # type: ignore[no-untyped-def]
         self.fetched += 1
         if len([one for one in path.parent.iterdir() if one.name != "lock"]) >= self.room_for:
             raise OSError(self.fault, os.strerror(self.fault))
-        return super().fetch(key, path)
+        return super().fetch(key, path, **named)
 
 
 @pytest.fixture

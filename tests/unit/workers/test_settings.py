@@ -30,6 +30,23 @@ def test_lists_are_separated_by_commas(good: pytest.MonkeyPatch) -> None:
     assert settings.pipelines == ("motion", "my_module:Mine")
 
 
+def test_runtimes_are_given_by_pipeline(good: pytest.MonkeyPatch) -> None:
+    good.setenv("FQ_MAX_RUNTIMES", "motion=600, detect=1200.5")
+    assert WorkerSettings().max_runtimes == {"motion": 600.0, "detect": 1200.5}  # type: ignore[call-arg]
+    good.setenv("FQ_MAX_RUNTIMES", "")
+    assert WorkerSettings().max_runtimes == {}  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("wrong", ["motion", "motion=", "=5", "motion=soon", "motion=0", "motion=14401", "600"])
+def test_a_runtime_that_cannot_be_kept_is_refused(
+    good: pytest.MonkeyPatch, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good.setenv("FQ_MAX_RUNTIMES", wrong)
+    with pytest.raises(SystemExit):
+        settings_or_exit(WorkerSettings)
+    assert "FQ_MAX_RUNTIMES" in capsys.readouterr().err
+
+
 def test_an_empty_value_is_no_value(good: pytest.MonkeyPatch) -> None:
     good.setenv("FQ_MODEL_DIR", "")
     good.setenv("FQ_BATCH_SIZE", "")

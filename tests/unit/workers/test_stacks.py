@@ -1,0 +1,59 @@
+"""What faulthandler leaves is read from real processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from storage.fingerprint import error_fingerprint
+from workers.stacks import blamed, silent_for
+
+
+def dump_of(tmp_path: Path, program: str) -> str:
+    """Run a program that ends with a dump in the file ``dump``."""
+    source = """
+        import faulthandler, threading, time, ctypes
+        file = open("dump", "w")
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        def inner():
+            {program}
+        def outer():
+            inner()
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(source).replace("{program}", program) + "\nouter()\n")
+    subprocess.run([sys.executable, "program.py"], cwd=tmp_path, check=False, timeout=30)
+    return (tmp_path / "dump").read_text()
+
+
+def functions(stack: str) -> list[str]:
+    return [line.rpartition(" in ")[2] for line in stack.splitlines() if line.startswith("  File")]
+
+
+HANGS = "faulthandler.dump_traceback_later(1, exit=True, file=file); time.sleep(60)"
+
+
+def test_a_hang_shows_the_main_thread_most_recent_call_last(tmp_path: Path) -> None:
+    dump = dump_of(tmp_path, HANGS)
+    assert silent_for(dump) == "0:00:01"
+    stack = blamed(dump)
+    assert stack.startswith("Traceback (most recent call last):")
+    assert functions(stack) == ["<module>", "outer", "inner"]
+
+
+def test_a_crash_shows_the_thread_that_crashed_and_is_no_silence(tmp_path: Path) -> None:
+    dump = dump_of(tmp_path, "faulthandler.enable(file); faulthandler._sigsegv()")
+    assert silent_for(dump) is None
+    assert functions(blamed(dump)) == ["<module>", "outer", "inner"]
+
+
+def test_the_place_of_a_hang_groups_dead_letters(tmp_path: Path) -> None:
+    hangs = {"code": "worker.lost", "message": "silent", "stack": blamed(dump_of(tmp_path, HANGS))}
+    elsewhere = {**hangs, "stack": hangs["stack"].replace("in inner", "in another")}
+    assert error_fingerprint(hangs) != error_fingerprint(elsewhere)
+
+
+def test_no_dump_is_no_stack() -> None:
+    assert blamed("") == ""
+    assert silent_for("") is None
