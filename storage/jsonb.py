@@ -7,6 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+#: how a NUL looks in the text of JSON
+_NUL = "\\u0000"
+
 
 def dump(value: Any) -> str:
     """Return the JSON text of plain data, cleaned.
@@ -15,6 +18,16 @@ def dump(value: Any) -> str:
     traceback or a NaN in a summary must not make a finish fail for ever.
     Raises: TypeError for anything that is not plain data.
     """
+    try:
+        # most of it is clean already, and finding that out costs a quarter of cleaning it
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, TypeError):  # not finite, a lone surrogate, a mapping or sequence of another type
+        return _dump_cleaned(value)
+    return _dump_cleaned(value) if _NUL in text else text
+
+
+def _dump_cleaned(value: Any) -> str:
     return json.dumps(_clean(value), ensure_ascii=False, allow_nan=False)
 
 
