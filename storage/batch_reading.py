@@ -34,18 +34,35 @@ _PAGE = text(f"""
 """)  # noqa: S608 - fixed text
 _FIRST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
+# First the places of one page, from an index; only then the rows. Statistics are stale just after a batch came in, and
+# a planner that is free to join the other way round reads all of it for every page.
 _ITEMS = """
+    WITH page AS MATERIALIZED (
+        {places} ORDER BY index, part LIMIT :limit
+    )
     SELECT i.index AS place, i.part, coalesce(i.key, i.item ->> 'key') AS key, i.state AS item_state,
         i.job_id::text AS job_id, i.error AS item_error, j.state AS job_state, j.run, j.summary, j.error AS job_error
-    FROM batch_items i LEFT JOIN jobs j ON j.id = i.job_id AND j.batch_id = i.batch_id
-    WHERE i.batch_id = CAST(:id AS uuid) AND (i.index, i.part) > (:index, :part) AND i.state <> 'expanded'
-        AND {condition}
-    ORDER BY i.index, i.part LIMIT :limit
+    FROM page
+    JOIN batch_items i ON i.batch_id = CAST(:id AS uuid) AND i.index = page.index AND i.part = page.part
+    LEFT JOIN jobs j ON j.id = i.job_id
+    ORDER BY place, part
 """
-_ANY = text(_ITEMS.format(condition="true"))
-_UNMADE = text(_ITEMS.format(condition="i.state = ANY(CAST(:states AS text[]))"))
-_OF_JOBS = text(_ITEMS.format(condition="j.state = :state"))
-_OF_JOBS_OR_UNMADE = text(_ITEMS.format(condition="(j.state = :state OR i.state IN ('waiting', 'expanding'))"))
+_PLACES = """
+    SELECT index, part FROM batch_items
+    WHERE batch_id = CAST(:id AS uuid) AND (index, part) > (:index, :part) AND {condition}
+"""
+_PLACES_OF_JOBS = """
+    SELECT b.index, b.part FROM (
+        SELECT id FROM jobs WHERE batch_id = CAST(:id AS uuid) AND state = :state OFFSET 0) AS hits
+    JOIN batch_items b ON b.job_id = hits.id
+    WHERE (b.index, b.part) > (:index, :part)
+"""
+_ANY = text(_ITEMS.format(places=_PLACES.format(condition="state <> 'expanded'")))
+_UNMADE = "state IN ('waiting', 'expanding')"
+_WAITING = text(_ITEMS.format(places=_PLACES.format(condition=_UNMADE)))
+_REJECTED = text(_ITEMS.format(places=_PLACES.format(condition="state = 'rejected'")))
+_OF_JOBS = text(_ITEMS.format(places=_PLACES_OF_JOBS))
+_DROPPED = text(_ITEMS.format(places=f"{_PLACES_OF_JOBS} UNION ALL {_PLACES.format(condition=_UNMADE)}"))
 
 _VERSION = text("""
     SELECT concat_ws(' ', b.items_total, (SELECT count(*) FROM batch_items i
@@ -77,8 +94,8 @@ def page(connection: Connection, tenant: str, *, cursor: str | None, limit: int)
 
 def rejected(connection: Connection, batch_id: str, limit: int) -> Sequence[Item]:
     """Return the first items that were refused."""
-    where = {"id": batch_id, "index": -1, "part": 0, "limit": limit, "states": [ItemState.REJECTED.value]}
-    return [_item(row, dropped=False) for row in connection.execute(_UNMADE, where)]
+    where = {"id": batch_id, "index": -1, "part": 0, "limit": limit}
+    return [_item(row, dropped=False) for row in connection.execute(_REJECTED, where)]
 
 
 def items(
@@ -90,11 +107,13 @@ def items(
     if state is None:
         statement = _ANY
     elif state == ItemState.REJECTED:
-        statement, where["states"] = _UNMADE, [state]
+        statement = _REJECTED
     elif state == ItemState.WAITING:
-        statement, where["states"] = _UNMADE, [] if dropped else [ItemState.WAITING.value, ItemState.EXPANDING.value]
+        if dropped:
+            return []
+        statement = _WAITING
     else:
-        statement = _OF_JOBS_OR_UNMADE if dropped and state == JobState.CANCELED else _OF_JOBS
+        statement = _DROPPED if dropped and state == JobState.CANCELED else _OF_JOBS
     return [_item(row, dropped=dropped) for row in connection.execute(statement, where)]
 
 
