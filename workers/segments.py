@@ -12,23 +12,21 @@ from typing import Any, cast
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from pipeline.errors import MediaError, PipelineError
+from pipeline.errors import DeviceOutOfMemory, MediaError, ModelUnavailable, PipelineError
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Pipeline, Row
 from pipeline.rows import pack_rows, read_rows, unpack_rows
 from pipeline.run import Range, Work, WorkResult, plan_input, run_works
-from storage.claims import Plan
-from storage.errors import ObjectNotFound, ObjectStoreUnavailable
+from storage.claims import ClaimLost, Plan
+from storage.errors import ObjectStoreUnavailable
 from storage.job import ClaimedSegment, Done, Outcome, Rows, SegmentPlan
 from storage.objects.keys import rows_key
 from storage.objects.port import StoredObject
-from workers.hand import Hand
-from workers.retry import concerns_everyone, decide
+from workers.hand import Hand, Stopped
+from workers.retry import TimedOut, concerns_everyone, decide
 
 #: rows read between two signs of life of a merge
 MERGE_STRIDE = 2000
-#: slowest reading of a whole input that is waited for, on top of the stall allowance
-READ_BYTES_PER_SECOND = 256 * 1024
 
 
 def run_plans(hand: Hand, segments: Sequence[ClaimedSegment]) -> list[ClaimedSegment]:
@@ -40,7 +38,7 @@ def run_plans(hand: Hand, segments: Sequence[ClaimedSegment]) -> list[ClaimedSeg
     for segment in segments:
         try:
             plans[segment.id] = _plan(hand, segment)
-        except (PipelineError, ObjectNotFound) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, only one segment was in work
             _own_or_raise(hand, segment, error)
     return _carry_out(hand, plans) if plans else []
 
@@ -56,7 +54,8 @@ def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
     with ExitStack() as inputs:
         works, stored = _fetch_all(hand, segments, inputs)
         by_id = {segment.id: segment for segment in segments if segment.id in stored}
-        _load_models(hand, pipeline, params)
+        if not _load_models(hand, pipeline, params):
+            return
 
         def checkpoint(done: int, total: int) -> None:
             hand.progress(done, list(by_id.values()))
@@ -74,7 +73,7 @@ def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
         # closed here and now, whatever stops it: the cage must be free for the next claim
         with closing(cast("Generator[WorkResult]", results)):
             for result in results:
-                hand.collect(_outcome(hand, by_id[result.id], result, stored[result.id]))
+                _collect(hand, by_id[result.id], result, stored[result.id])
     hand.settle()
 
 
@@ -116,10 +115,9 @@ def _carry_out(hand: Hand, plans: Mapping[str, Plan]) -> list[ClaimedSegment]:
 def _plan(hand: Hand, segment: ClaimedSegment) -> Plan:
     station = hand.station
     pipeline = station.pipelines[segment.pipeline]
-    hand.checkpoint(_read_allowance(hand, segment))
-    with station.scratch.input(segment.input) as (path, _):
-        # the plan reads every packet of a video once
-        hand.checkpoint(_read_allowance(hand, segment))
+    hand.checkpoint()
+    with station.scratch.input(segment.input, hand.checkpoint) as (path, _):
+        hand.checkpoint()
         plan = plan_input(
             pipeline,
             path,
@@ -127,6 +125,7 @@ def _plan(hand: Hand, segment: ClaimedSegment) -> Plan:
             station.cage,
             station.shelf,
             segment_seconds=station.limits.segment_seconds,
+            tick=hand.checkpoint,
         )
     parts = [SegmentPlan(one.start_pts, one.end_pts, one.frames, one.cost_seconds) for one in plan.ranges]
     return Plan(parts, plan.media.as_json(), list(plan.warnings))
@@ -137,10 +136,11 @@ def _fetch_all(
 ) -> tuple[list[Work], dict[str, StoredObject]]:
     works, stored = [], {}
     for segment in segments:
-        hand.checkpoint(_read_allowance(hand, segment))
+        hand.checkpoint()
         try:
-            path, stored[segment.id] = inputs.enter_context(hand.station.scratch.input(segment.input))
-        except (PipelineError, ObjectNotFound) as error:
+            lent = hand.station.scratch.input(segment.input, hand.checkpoint)
+            path, stored[segment.id] = inputs.enter_context(lent)
+        except Exception as error:  # noqa: BLE001 - whatever it is, only one segment was in work
             _own_or_raise(hand, segment, error)
             continue
         part = segment.range
@@ -149,13 +149,35 @@ def _fetch_all(
     return works, stored
 
 
-def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any]) -> None:
-    """Pull and load ahead of the first batch, with an allowance of its own."""
-    if pipeline.spec.model_tasks:
-        hand.checkpoint(hand.station.limits.load_seconds)
-        for model in pipeline.models_used(params, hand.station.shelf):
-            hand.station.shelf.load(str(model["name"]))
+def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any]) -> bool:
+    """Pull and load ahead of the first batch, with an allowance of its own; False when that settled every segment.
+
+    Like segments share their model: one that is broken is the fault of each of them, and no halving would tell.
+    """
+    try:
+        if pipeline.spec.model_tasks:
+            hand.checkpoint(hand.station.limits.load_seconds)
+            for model in pipeline.models_used(params, hand.station.shelf):
+                hand.station.shelf.load(str(model["name"]))
+    except DeviceOutOfMemory as error:
+        # no batch to halve: whoever has the device's memory may give it back
+        raise ModelUnavailable(error.message, code=error.code, advice=error.advice) from error
+    except PipelineError as error:
+        for segment in list(hand.open.values()):
+            _own_or_raise(hand, segment, error)
+        return False
     hand.checkpoint()
+    return True
+
+
+def _collect(hand: Hand, segment: ClaimedSegment, result: WorkResult, stored: StoredObject) -> None:
+    """Take in what came of one segment; an error while it is put into words is its own."""
+    try:
+        outcome = _outcome(hand, segment, result, stored)
+    except Exception as error:  # noqa: BLE001 - whatever it is, only one segment was in work
+        _own_or_raise(hand, segment, error)
+    else:
+        hand.collect(outcome)
 
 
 def _outcome(hand: Hand, segment: ClaimedSegment, result: WorkResult, stored: StoredObject) -> Outcome:
@@ -221,13 +243,8 @@ def _part_rows(hand: Hand, rows: Rows | None) -> Iterator[Row]:
             yield from read_rows(body)
 
 
-def _read_allowance(hand: Hand, segment: ClaimedSegment) -> float:
-    size = segment.input.size_bytes or 0
-    return hand.station.limits.stall_seconds + size / READ_BYTES_PER_SECOND
-
-
 def _own_or_raise(hand: Hand, segment: ClaimedSegment, error: Exception) -> None:
     """Settle an error that is this segment's own; let pass what stops the whole claim."""
-    if concerns_everyone(error):
+    if concerns_everyone(error) or isinstance(error, ClaimLost | Stopped | TimedOut):
         raise error
     hand.collect(decide(error, segment, datetime.now(UTC), worker=hand.claim.worker_id))
