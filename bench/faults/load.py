@@ -45,8 +45,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A job document as a poller saw it."""
+    """A job document as a poller saw it; ``at``: when the answer had come."""
 
+    asked_at: float
     at: float
     job_id: str
     run: int
@@ -227,6 +228,7 @@ class Load:
                     self._look(client, chance.choice(taken))
 
     def _look(self, client: httpx2.Client, job_id: str) -> None:
+        asked_at = time.time()
         try:
             answer = client.get(f"/v1/jobs/{job_id}")
             body = answer.json()
@@ -234,6 +236,6 @@ class Load:
             return
         if answer.status_code == httpx2.codes.OK:
             seen = (body["run"], body["state"], body["terminal"], body["progress"])
-            self.samples.append(Sample(time.time(), job_id, *seen))
+            self.samples.append(Sample(asked_at, time.time(), job_id, *seen))
         elif answer.status_code != httpx2.codes.SERVICE_UNAVAILABLE:
             raise AssertionError(f"job {job_id}, acknowledged, is answered with {answer.status_code}")
