@@ -115,15 +115,16 @@ class EmbeddedStack:
 
     def order(self, verb: str, name: str, timeout_seconds: float = 90.0) -> None:
         """Stop, start or restart a part by the launcher's control pipe, and wait until it was done."""
-        before = self.part(name)
-        if verb == "start" and before.status == "up":
-            return
+        before = self.part(name).pid
         with self.home.control.open("w") as control:
             control.write(f"{verb} {name}\n")
 
         def done() -> bool:
             part = self.part(name)
-            return part.status == "held" if verb == "stop" else part.status == "up" and part.pid != before.pid
+            if verb == "stop":
+                return part.status == "held"
+            runs = part.status == "up" and part.identity is not None and part.identity.alive()
+            return runs and (verb == "start" or part.pid != before)
 
         eventually(done, timeout_seconds, lambda: f"{verb} {name}: it is {self.part(name).status}", every=0.02)
 

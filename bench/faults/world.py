@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -144,9 +143,21 @@ class World:
             every=0.2,
         )
 
-    def log_folder(self) -> Path:
-        """Where the parts of the stack write their logs."""
-        return self.stack.home.logs
+    def pause(self, seconds: float) -> None:
+        """Let so much time pass: faults are told by their length. Raises: AssertionError when the load has failed."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.5))
+            if self._load is not None and self._load.errors:
+                raise AssertionError(f"the load itself failed: {self._load.errors[0]!r}")
+
+    def wait_for(self, holds: Callable[[], bool], timeout_seconds: float, otherwise: str) -> float:
+        """Wait for a condition; return how long that took. Raises: AssertionError."""
+        return eventually(holds, timeout_seconds, f"{otherwise} after {timeout_seconds:.0f} s")
+
+    def recovery(self) -> Mapping[str, float]:
+        """Seconds from each kill to the next claim or the end of what the victim held."""
+        return {}
 
     def _told(self, injection: Injection) -> None:
         self.injected.append(injection)
