@@ -8,127 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
-from framequeue import Client, ConflictError, NotFoundError, submission
-from framequeue.cli.main import run
-from werkzeug.serving import make_server
+from framequeue import ConflictError, NotFoundError, submission
 
 from deploy.local.child import free_port
 from storage.job import Failed, Fault
-from tests.integration.api_bed import MP4, PNG, Api, HandWorker, frame_rows, served_app, settings_for
+from tests.integration.api_bed import MP4, PNG, frame_rows
+from tests.integration.cli_desk import Desk
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@dataclass
-class Desk:
-    """A user's shell: an address, a key, a folder with files; and a worker that the test plays."""
-
-    api: Api
-    url: str
-    folder: Path
-    capsys: pytest.CaptureFixture[str]
-    out: str = ""
-    err: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def call(self, *arguments: str) -> int:
-        """Run a command in this process; keep what it printed."""
-        code = run(["--retries", "0", *arguments])
-        self.out, self.err = self.capsys.readouterr()
-        return code
-
-    def documents(self) -> list[dict[str, Any]]:
-        """What was printed, as JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    def client(self) -> Client:
-        """The client library with the same address and key."""
-        return Client(self.api.secret, self.url)
-
-    @contextmanager
-    def working(self, jobs: int) -> Iterator[HandWorker]:
-        """A worker that runs so many jobs in a thread of its own, as they come."""
-        worker = self.api.worker()
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                for _ in range(jobs):
-                    _take_when_there(worker)
-            except BaseException as error:  # noqa: BLE001 - told to the test
-                errors.append(error)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
-            yield worker
-        finally:
-            thread.join(30)
-        assert not errors
-        assert not thread.is_alive()
-
-
-def _take_when_there(worker: HandWorker) -> None:
-    tick = threading.Event()
-    for _ in range(600):
-        try:
-            worker.run(frame_rows(3))
-        except AssertionError as error:
-            if "nothing to claim" not in str(error):
-                raise
-            tick.wait(0.05)
-        else:
-            return
-    raise AssertionError("no job came")
-
-
-@pytest.fixture
-def silent_server() -> Iterator[None]:
-    """The server shares this process, and its log must not stand between the lines of the command."""
-    before = structlog.get_config()
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture
-def desk(
-    silent_server: None, database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Desk]:  # fmt: skip
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    folder = tmp_path / "files"
-    folder.mkdir()
-    settings = settings_for(
-        database_url, redis_url, tmp_path / "objects", public_url=url, upload_part_bytes=5 * 1024**2
-    )
-    with served_app(settings) as api:
-        server = make_server("127.0.0.1", port, api.app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        environment = {
-            "FRAMEQUEUE_URL": url,
-            "FRAMEQUEUE_API_KEY": api.secret,
-            "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        }
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.chdir(folder)
-        try:
-            yield Desk(api, url, folder, capsys, environment=environment)
-        finally:
-            server.shutdown()
-            thread.join(10)
-            server.server_close()
 
 
 @pytest.fixture

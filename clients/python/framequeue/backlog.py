@@ -101,7 +101,11 @@ class Backlog:
         if batch.state != "open":  # only its end was missed
             self._journal.forget()
             return
-        there = {str(item.get("key")) for item in self._client.batches.items(batch.id)} if batch.counts else set()
+        there = {
+            str(item.get("key"))
+            for item in self._client.batches.items(batch.id)
+            if item.get("state") != "rejected"  # may be better now
+        }
         with Senders(self._client, batch, self._terms) as senders:
             yield from self._feed(batch, source, there, senders)
             yield from self._heard(senders.drain())

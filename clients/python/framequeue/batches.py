@@ -195,12 +195,15 @@ class Batches:
 
     def replay_failed(
         self, batch_id: str, params: Mapping[str, Any] | None = None, *, states: Sequence[str] | None = None
-    ) -> Mapping[str, Any]:
-        """Run again what ended failed or dead, with other parameters if so wished. Raises: APIError."""
+    ) -> Batch:
+        """Run again what ended failed or dead, with other parameters if so wished; ``raw["replay"]`` says how far it is.
+
+        Raises: ConflictError (such an order is under way), InvalidError, APIError.
+        """
         members = {"params": None if params is None else dict(params), "states": list(states) if states else None}
         body = {"json": {key: value for key, value in members.items() if value is not None}}
         call = Call("POST", f"{batch_path(batch_id)}/replay-failed", body=lambda: body, repeatable=False)
-        return self._transport.json(call)
+        return Batch.read(self._transport.json(call))
 
     def _post(self, batch_id: str, verb: str) -> Batch:
         call = Call("POST", f"{batch_path(batch_id)}/{verb}", body=lambda: {"json": {}})

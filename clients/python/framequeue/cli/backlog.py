@@ -99,9 +99,10 @@ def enqueue(
                 shown.say(f"batch {batch.id} stands; the same command with --resume goes on")
                 raise
         print_batches([batch], as_json=as_json)
+        _tell_rejected(batch)
         if waits and not batch.ok:
             return 1
-    return 2 if work.tally.refused else 0
+    return 2 if work.tally.refused or batch.errors else 0
 
 
 def _show(shown: Bars, news: Any) -> None:
@@ -140,11 +141,14 @@ def status(connect: Connect, batch_id: str, *, as_json: bool) -> int:
     with connect() as client:
         batch = client.batches.get(batch_id)
     print_batches([batch], as_json=as_json)
-    if not as_json:
-        for refused in batch.errors:
-            error = refused.get("error") or {}
-            click.echo(f"  item {refused.get('key')}: {error.get('code')}: {error.get('message')}", err=True)
+    _tell_rejected(batch)
     return 0
+
+
+def _tell_rejected(batch: Batch) -> None:
+    for refused in batch.errors:
+        error = refused.get("error") or {}
+        click.echo(f"framequeue: {refused.get('key')}: {error.get('code')}: {error.get('message')}", err=True)
 
 
 @backlog.command("wait")
@@ -203,14 +207,21 @@ def cancel_batch(connect: Connect, batch_id: str, *, as_json: bool) -> int:
 @click.option("--param", "single", multiple=True, metavar="K=V", help="A parameter of the new runs.")
 @click.option("--params", metavar="JSON", help="All parameters of the new runs, or @file.")
 @click.option("--state", "states", multiple=True, type=click.Choice(["failed", "dead"]), help="Only those.")
+@_json_option
 @click.pass_obj
 def replay_failed(
-    connect: Connect, batch_id: str, *, single: Sequence[str], params: str | None, states: Sequence[str]
+    connect: Connect,
+    batch_id: str,
+    *,
+    single: Sequence[str],
+    params: str | None,
+    states: Sequence[str],
+    as_json: bool,
 ) -> int:
     """Run the items that ended failed or dead once more."""
     changed = read_params(params, single) if params or single else None
     with connect() as client:
-        print_json(client.batches.replay_failed(batch_id, changed, states=states))
+        print_batches([client.batches.replay_failed(batch_id, changed, states=states)], as_json=as_json)
     return 0
 
 
