@@ -196,7 +196,7 @@ class Batches:
     def replay_failed(
         self, batch_id: str, params: Mapping[str, Any] | None = None, *, states: Sequence[str] | None = None
     ) -> Batch:
-        """Run again what ended failed or dead, with other parameters if so wished; ``raw["replay"]`` says how far it is.
+        """Run again what ended failed or dead, with other parameters if so wished; ``raw["replay"]`` tells of it.
 
         Raises: ConflictError (such an order is under way), InvalidError, APIError.
         """
