@@ -126,11 +126,12 @@ class Runner:
         if kind is SegmentKind.MERGE:
             for segment in segments:
                 run_merge(hand, segment)
-            return
+            segments = []
         if kind is SegmentKind.PLAN:
             segments = run_plans(hand, segments)
             hand.settle()
         run_halved(hand, segments)
+        hand.settle()
 
     def _fail(self, hand: Hand, error: Exception) -> None:
         """Settle what is open after an error that stopped the whole claim."""

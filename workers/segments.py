@@ -74,7 +74,6 @@ def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
         with closing(cast("Generator[WorkResult]", results)):
             for result in results:
                 _collect(hand, by_id[result.id], result, stored[result.id])
-    hand.settle()
 
 
 def run_merge(hand: Hand, segment: ClaimedSegment) -> None:
@@ -87,7 +86,6 @@ def run_merge(hand: Hand, segment: ClaimedSegment) -> None:
     summary = pipeline.summarize(_merged_rows(hand, segment), media_info(segment.media), segment.params)
     timings = {"merge": round(time.perf_counter() - started, 4)}
     hand.collect(Done(segment.id, summary=summary, timings=timings))
-    hand.settle()
 
 
 def media_info(stored: Mapping[str, Any] | None) -> MediaInfo:

@@ -107,3 +107,22 @@ def test_progress_is_carried() -> None:
         pulse.beat()
     pulse.beat()
     assert claims.carried == [{"s1": (3, 9)}, {}]
+
+
+def test_a_nudge_for_a_job_in_hand_is_a_beat_at_once_and_for_another_none() -> None:
+    claims = Scripted(told({"c1"}), told())
+    with Pulse("w1", claims, lambda: None, interval_seconds=60.0) as pulse, pulse.holding(CLAIM) as hold:
+        assert claims.asked.acquire(timeout=5)
+        pulse.nudge("another")
+        assert not claims.asked.acquire(timeout=0.3)
+        assert not hold.lost
+        pulse.nudge("j1")
+        assert claims.asked.acquire(timeout=5)
+    assert hold.lost
+
+
+def test_the_end_of_a_pulse_does_not_wait_for_its_next_beat() -> None:
+    pulse = Pulse("w1", Scripted(told()), lambda: None, interval_seconds=60.0)
+    with pulse:
+        thread = pulse._thread
+    assert not thread.is_alive()
