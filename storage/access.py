@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Row
 
+from storage import audit
+from storage.audit import SHELL, Actor
 from storage.database import Database
 from storage.ids import is_id, new_id
 
@@ -76,7 +78,7 @@ class KeyStore:
         self._database = database
 
     def issue(
-        self, *, tenant: str, name: str, scopes: Sequence[str], expires_at: datetime | None = None
+        self, *, tenant: str, name: str, scopes: Sequence[str], expires_at: datetime | None = None, by: Actor = SHELL
     ) -> tuple[ApiKey, str]:
         """Return the row and the secret; the secret cannot be read again. Raises: ValueError for an unknown scope."""
         unknown = sorted(set(scopes) - set(SCOPES))
@@ -93,7 +95,10 @@ class KeyStore:
             "expires_at": expires_at,
         }
         with self._database.transaction() as connection:
-            return _key(connection.execute(_INSERT, record).one()), secret
+            key = _key(connection.execute(_INSERT, record).one())
+            told = {"key": key.id, "name": name, "tenant": tenant, "scopes": record["scopes"]}
+            audit.note(connection, by, "key.issue", **told)
+            return key, secret
 
     def find(self, secret: str) -> ApiKey | None:
         """The valid key with this secret (checksum, digest, not expired, not revoked), else None."""
@@ -107,12 +112,15 @@ class KeyStore:
                 connection.execute(_TOUCH, {"id": row.id})
             return _key(row)
 
-    def revoke(self, key_id: str) -> bool:
+    def revoke(self, key_id: str, *, by: Actor = SHELL) -> bool:
         """False when it was revoked before or never was."""
         if not is_id(key_id):
             return False
         with self._database.transaction() as connection:
-            return connection.execute(_REVOKE, {"id": key_id}).rowcount > 0
+            revoked = connection.execute(_REVOKE, {"id": key_id}).rowcount > 0
+            if revoked:
+                audit.note(connection, by, "key.revoke", key=key_id)
+            return revoked
 
     def list(self, tenant: str | None = None) -> Sequence[ApiKey]:
         """Newest first."""

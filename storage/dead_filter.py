@@ -9,6 +9,8 @@ from typing import Any
 
 #: so many runs in a row that ended with one error are a loop: another one needs ``force``
 LOOPING_RUNS = 3
+#: ids of a filter that are told one by one
+IDS_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,13 @@ class DeadFilter:
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         given = {name: value for name, value in fields.items() if value is not None}
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """Return it for people: of many ids the first ones, and how many there are."""
+        told = self.as_json()
+        if self.job_ids is not None and len(self.job_ids) > IDS_TOLD:
+            told |= {"job_ids": list(self.job_ids[:IDS_TOLD]), "job_ids_total": len(self.job_ids)}
+        return told
 
     @classmethod
     def of_json(cls, fields: Mapping[str, Any]) -> DeadFilter:

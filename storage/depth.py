@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from storage import audit
+from storage.audit import SHELL, Actor
 from storage.database import Database
 from storage.job import JobState
 
@@ -89,17 +91,23 @@ class Depth:
         with self._database.transaction() as connection:
             return [row._asdict() | {"since": row.since.isoformat()} for row in connection.execute(_PAUSES)]
 
-    def pause(self, kind: str, name: str, *, by: str) -> bool:
+    def pause(self, kind: str, name: str, *, by: Actor) -> bool:
         """Stop claims of a pipeline, lane or tenant; False when it was paused already. Raises: ValueError."""
         if kind not in PAUSABLE:
             raise ValueError(f"only {', '.join(PAUSABLE)} can be paused, not {kind}")
         with self._database.transaction() as connection:
-            return connection.execute(_PAUSE, {"kind": kind, "name": name, "by": by}).rowcount > 0
+            paused = connection.execute(_PAUSE, {"kind": kind, "name": name, "by": by.by}).rowcount > 0
+            if paused:
+                audit.note(connection, by, "pause", kind=kind, name=name)
+            return paused
 
-    def resume(self, kind: str, name: str) -> bool:
+    def resume(self, kind: str, name: str, *, by: Actor = SHELL) -> bool:
         """Undo ``pause``; False when it was not paused."""
         with self._database.transaction() as connection:
-            return connection.execute(_RESUME, {"kind": kind, "name": name}).rowcount > 0
+            resumed = connection.execute(_RESUME, {"kind": kind, "name": name}).rowcount > 0
+            if resumed:
+                audit.note(connection, by, "resume", kind=kind, name=name)
+            return resumed
 
 
 def _with_estimates(connection: Connection, counts: dict[str, int]) -> dict[str, int]:

@@ -38,7 +38,7 @@ def discard(database: Database, where: DeadFilter, actor: Actor) -> int:
     statement = text(_DISCARD.format(condition=condition))
     with database.transaction() as connection:
         ordered_at = connection.execute(_NOW).scalar_one()
-        entry = audit.note(connection, actor, "dead.discard", filter=where.as_json(), discarded=0)
+        entry = audit.note(connection, actor, "dead.discard", filter=where.summary(), discarded=0)
     total, after = 0, _START
     values |= {"ordered_at": ordered_at, "by": actor.by, "limit": CHUNK}
     while True:

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import text
 
+from storage import audit
+from storage.audit import SHELL, Actor
 from storage.claims import NOTHING_LOST, Lost
 from storage.database import Database
 from storage.jsonb import dump
@@ -50,20 +52,27 @@ _REGISTER = text("""
 
 _LEAVE = text("UPDATE workers SET state = :state, gone_at = clock_timestamp() WHERE id = :id AND state <> :state")
 
-# The clock is the database's: a worker's own may be an hour off.
-_FALL_SILENT = text("""
+# The clock is the database's: a worker's own may be an hour off. A heartbeat far ahead was made before that clock was
+# put back; whoever lives has made one since, for a lease passes between the jump and this question.
+_SILENT = """
+    w.heartbeat_at NOT BETWEEN clock_timestamp() - make_interval(secs => :lease)
+        AND clock_timestamp() + make_interval(secs => :lease)
+"""
+
+_FALL_SILENT = text(f"""
     UPDATE workers SET state = 'lost', gone_at = clock_timestamp() WHERE id IN (
-        SELECT id FROM workers
-        WHERE state IN ('live', 'draining') AND heartbeat_at < clock_timestamp() - make_interval(secs => :lease)
-        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
-""")
+        SELECT w.id FROM workers w WHERE w.state IN ('live', 'draining') AND {_SILENT}
+        ORDER BY w.id FOR NO KEY UPDATE SKIP LOCKED)
+""")  # noqa: S608 - fixed text
 
 # By what is held, not by who was just declared lost: a pass that died half-way, or a claim that slipped in while its
-# worker was being declared lost, is seen by the next pass.
-_ORPHANS = text("""
+# worker was being declared lost, is seen by the next pass. Whose heart still beat a moment ago is left to the main
+# process, which is just taking its work back and knows whom to charge; should it die over that, the lease is waited for.
+_ORPHANS = text(f"""
     SELECT DISTINCT s.worker_id FROM segments s LEFT JOIN workers w ON w.id = s.worker_id
-    WHERE s.state = 'claimed' AND s.worker_id IS NOT NULL AND (w.id IS NULL OR w.state IN ('lost', 'stopped'))
-""")
+    WHERE s.state = 'claimed' AND s.worker_id IS NOT NULL
+        AND (w.id IS NULL OR w.state IN ('lost', 'stopped') AND {_SILENT})
+""")  # noqa: S608 - fixed text
 
 _LIST = text("""
     SELECT w.id, w.host, w.pid, w.lanes, w.size_classes, w.pipelines, w.device, w.state, w.started_at, w.heartbeat_at,
@@ -146,7 +155,7 @@ class Fleet:
         """
         with self._database.transaction() as connection:
             connection.execute(_FALL_SILENT, {"lease": lease_seconds})
-            orphans = connection.execute(_ORPHANS).scalars().all()
+            orphans = connection.execute(_ORPHANS, {"lease": lease_seconds}).scalars().all()
         reason = f"the worker was silent for {lease_seconds:g} s"
 
         return sum((self._take_from_silent(worker_id, reason) for worker_id in orphans), start=NOTHING_LOST)
@@ -157,10 +166,13 @@ class Fleet:
             rows = connection.execute(_LIST, {"gone_seconds": include_gone_seconds})
             return [WorkerRow(**row._mapping) for row in rows]
 
-    def drain(self, worker_id: str) -> bool:
+    def drain(self, worker_id: str, *, by: Actor = SHELL) -> bool:
         """Ask a worker to finish what it holds and claim no more; False when there is no such live worker."""
         with self._database.transaction() as connection:
-            return connection.execute(_DRAIN, {"id": worker_id}).rowcount > 0
+            found = connection.execute(_DRAIN, {"id": worker_id}).rowcount > 0
+            if found:
+                audit.note(connection, by, "worker.drain", worker=worker_id)
+            return found
 
     def live_by_lane(self) -> Mapping[tuple[str, str], int]:
         """Live workers per (lane, size_class)."""

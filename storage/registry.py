@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from storage import audit
+from storage.audit import SHELL, Actor
 from storage.database import Database
 from storage.errors import StateConflict
 from storage.jsonb import dump
@@ -111,14 +113,15 @@ class Registry:
         with self._database.transaction() as connection:
             return [ModelRow(**row._mapping) for row in connection.execute(_MODELS)]
 
-    def activate(self, name: str, version: str) -> bool:
+    def activate(self, name: str, version: str, *, by: Actor = SHELL) -> bool:
         """Switch new jobs to a version, atomically; False when it is unknown."""
         with self._database.transaction() as connection:
             connection.execute(_LOCK_NAME, {"name": name})
             if version not in _digests(connection, name):
                 return False
             connection.execute(_DEACTIVATE, {"name": name, "version": version})
-            connection.execute(_ACTIVATE, {"name": name, "version": version})
+            if connection.execute(_ACTIVATE, {"name": name, "version": version}).rowcount:
+                audit.note(connection, by, "model.activate", name=name, version=version)
             return True
 
 

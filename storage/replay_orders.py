@@ -106,7 +106,7 @@ class ReplayOrders:
         }
         with self._database.transaction() as connection:
             order = order_of(connection.execute(_INSERT, row).one())
-            told = {"order": order.id, "filter": where.as_json(), "force": force, "per_second": per_second}
+            told = {"order": order.id, "filter": where.summary(), "force": force, "per_second": per_second}
             audit.note(connection, by, "dead.replay", **told, params=None if params is None else params.given)
             return order
 

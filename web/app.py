@@ -10,7 +10,21 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import access_log, answers, auth, headers, openapi
-from web.api import batches, fleet, health, history, jobs, objects, offers, pages, results, uploads, webhooks
+from web.api import (
+    audit,
+    batches,
+    dead,
+    fleet,
+    health,
+    history,
+    jobs,
+    objects,
+    offers,
+    pages,
+    results,
+    uploads,
+    webhooks,
+)
 from web.errors import Problem
 from web.incoming import parse
 from web.services import Services, build_services
@@ -25,6 +39,8 @@ _OTHER_BODIES = {
     "batches.create_batch": "application/x-ndjson",
     "batches.add_items": "application/x-ndjson",
 }
+
+_CALLS = (jobs, history, results, batches, dead, uploads, offers, fleet, audit, health, objects, webhooks, pages)
 
 
 class StrictJson(DefaultJSONProvider):
@@ -67,7 +83,7 @@ def create_app(settings: WebSettings, services: Services | None = None) -> APIFl
     app.before_request(_refuse_nul)
     app.before_request(lambda: auth.authenticate(made))
     app.before_request(_require_json)
-    for module in (jobs, history, results, batches, uploads, offers, fleet, health, objects, webhooks, pages):
+    for module in _CALLS:
         app.register_blueprint(module.bp)
     openapi.install(app)
     if settings.proxy_hops:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from storage.audit import Actor
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -12,6 +14,11 @@ class Caller:
     tenant: str
     key_id: str
     scopes: frozenset[str]
+
+    @property
+    def actor(self) -> Actor:
+        """Who it is in the audit."""
+        return Actor(self.key_id, self.tenant)
 
     def may(self, scope: str) -> bool:
         """Whether the key holds a scope; ``admin`` holds all."""

@@ -41,6 +41,7 @@ class InputFacts(Document):
     size_bytes: int | None
     sha256: str | None
     source_url: str | None
+    deleted_at: datetime | None = Field(None, description="When it went by retention; no replay is possible then.")
 
 
 class JobTimes(Document):
@@ -109,6 +110,8 @@ class JobDocument(Document):
     summary: Mapping[str, Any] | None = Field(description="The result in short; see the pipeline's summary_fields.")
     warnings: Sequence[Mapping[str, Any]]
     error: Mapping[str, Any] | None = Field(description="code, message and advice, when it did not succeed.")
+    same_error_runs: int = Field(0, description="Runs in a row that ended with this very error; 3 are a loop.")
+    results_deleted_at: datetime | None = Field(None, description="When the rows went by retention.")
     allow_partial: bool
     missing_ranges: Sequence[MissingRange] = Field(description="What the result lacks, of a job that allows it.")
     batch_id: str | None
@@ -145,6 +148,7 @@ class PipelineDocument(Document):
     params_schema: Mapping[str, Any]
     summary_fields: Mapping[str, str]
     model_tasks: Sequence[str]
+    max_runtime_seconds: float | None = Field(description="Longest a worker may be at one claim before it is ended.")
     live_workers: int = Field(description="Workers of its lane that are alive just now.")
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from storage.access import KeyStore
+from storage.audit import Audit
 from storage.batches import BatchStore
 from storage.database import Database
+from storage.dead import DeadLetters
 from storage.depth import Depth
 from storage.fleet import Fleet
 from storage.jobs import JobStore
 from storage.objects.open_store import open_store
 from storage.objects.port import ObjectStore
 from storage.registry import Registry
+from storage.replay_orders import ReplayOrders
 from storage.uploads import UploadStore
 from storage.webhook_secrets import WebhookSecretStore
 from storage.webhooks import WebhookStore
@@ -21,7 +24,7 @@ from web.settings import WebSettings
 from web.situation import Situation
 from web.waiting import WaitingRoom
 from workers.doorbell import Doorbell
-from workers.hints import Hints
+from workers.hints import CANCELS, Hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,9 @@ class Services:
     jobs: JobStore
     uploads: UploadStore
     batches: BatchStore
+    dead: DeadLetters
+    replays: ReplayOrders
+    audit: Audit
     webhooks: WebhookStore
     webhook_secrets: WebhookSecretStore
     keys: KeyStore
@@ -42,6 +48,8 @@ class Services:
     fleet: Fleet
     doorbell: Doorbell
     hints: Hints
+    #: heard by the workers: a canceled job stops running at once instead of at the next heartbeat
+    cancels: Hints
     catalog: Catalog
     situation: Situation
     waiting: WaitingRoom
@@ -50,6 +58,7 @@ class Services:
         """Stop the threads and give the connections back."""
         self.doorbell.close()
         self.hints.close()
+        self.cancels.close()
         self.database.close()
 
 
@@ -68,6 +77,9 @@ def build_services(settings: WebSettings) -> Services:
         jobs=jobs,
         uploads=UploadStore(database),
         batches=BatchStore(database),
+        dead=DeadLetters(database),
+        replays=ReplayOrders(database),
+        audit=Audit(database),
         webhooks=WebhookStore(database),
         webhook_secrets=WebhookSecretStore(database),
         keys=KeyStore(database),
@@ -76,6 +88,7 @@ def build_services(settings: WebSettings) -> Services:
         fleet=fleet,
         doorbell=Doorbell(redis_url),
         hints=hints,
+        cancels=Hints(redis_url, stream=CANCELS),
         catalog=Catalog(registry, settings.default_params),
         situation=Situation(depth, fleet),
         waiting=WaitingRoom(jobs, hints, seats=settings.web_threads // 2, recheck_seconds=settings.recheck_seconds),

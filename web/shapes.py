@@ -60,6 +60,8 @@ def job_document(job: Job, view: View) -> doc.JobDocument:
         summary=job.summary,
         warnings=[public_fault(warning) for warning in job.warnings],
         error=public_fault(job.error) if job.error else None,
+        same_error_runs=job.same_error_runs,
+        results_deleted_at=job.results_deleted_at,
         allow_partial=job.allow_partial,
         missing_ranges=missing_ranges(job),
         batch_id=job.batch_id,
@@ -88,6 +90,7 @@ def _input(job: Job) -> doc.InputFacts:
         size_bytes=source.size_bytes,
         sha256=source.sha256,
         source_url=source.source_url,
+        deleted_at=job.input_deleted_at,
     )
 
 
@@ -127,6 +130,7 @@ def pipeline_document(row: PipelineRow, scene: Scene) -> doc.PipelineDocument:
         params_schema=spec.get("params_schema", {}),
         summary_fields=spec.get("summary_fields", {}),
         model_tasks=spec.get("model_tasks", []),
+        max_runtime_seconds=spec.get("max_runtime_seconds"),
         live_workers=sum(count for (lane, _), count in scene.workers.items() if lane == row.lane),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from storage.audit import Actor
 from storage.claims import Lost
 from storage.database import Database
 from storage.depth import Depth
@@ -102,7 +103,7 @@ class SqlQueue(SqlClaims):
         self.fleet.drain(worker_id)
 
     def pause(self, kind: str, name: str) -> None:
-        self.depth.pause(kind, name, by="test")
+        self.depth.pause(kind, name, by=Actor("test"))
 
     def resume(self, kind: str, name: str) -> None:
         self.depth.resume(kind, name)

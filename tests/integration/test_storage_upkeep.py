@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from storage.access import KeyStore
+from storage.audit import Actor
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, StateConflict
 from storage.ids import new_id
@@ -179,15 +180,15 @@ def test_job_counts_past_the_limit_are_estimated_from_statistics(
 
 
 def test_a_pause_says_who_and_since_when_and_happens_once(queue: SqlQueue) -> None:
-    assert queue.depth.pause("pipeline", "motion", by="op")
-    assert not queue.depth.pause("pipeline", "motion", by="other")
+    assert queue.depth.pause("pipeline", "motion", by=Actor("op"))
+    assert not queue.depth.pause("pipeline", "motion", by=Actor("other"))
     (pause,) = queue.depth.pauses()
     assert (pause["kind"], pause["name"], pause["by"]) == ("pipeline", "motion", "op")
     assert datetime.fromisoformat(pause["since"]).tzinfo is not None
     assert queue.depth.resume("pipeline", "motion")
     assert not queue.depth.resume("pipeline", "motion")
     with pytest.raises(ValueError, match="paused"):
-        queue.depth.pause("job", "x", by="op")
+        queue.depth.pause("job", "x", by=Actor("op"))
 
 
 # keys

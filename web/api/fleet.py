@@ -56,7 +56,7 @@ def list_workers() -> Response:
 @bp.output(Changed, 202)
 def drain_worker(worker_id: str) -> Response:
     """Ask a worker to finish what it holds and claim no more."""
-    if not services().fleet.drain(worker_id):
+    if not services().fleet.drain(worker_id, by=caller().actor):
         raise Problem("worker.unknown", "no such live worker", advice="see GET /v1/workers")
     return answer(Changed(changed=True), 202)
 
@@ -67,7 +67,7 @@ def drain_worker(worker_id: str) -> Response:
 @bp.output(Changed)
 def pause(json_data: PauseOrder) -> Response:
     """Stop claims of a pipeline, a lane or a tenant; what runs goes on, new jobs are taken and wait."""
-    changed = services().depth.pause(json_data.kind, json_data.name, by=caller().key_id)
+    changed = services().depth.pause(json_data.kind, json_data.name, by=caller().actor)
     return answer(Changed(changed=changed))
 
 
@@ -77,8 +77,9 @@ def pause(json_data: PauseOrder) -> Response:
 @bp.output(Changed)
 def resume(json_data: PauseOrder) -> Response:
     """Undo a pause."""
-    changed = services().depth.resume(json_data.kind, json_data.name)
-    if changed and json_data.kind == "lane":
-        services().doorbell.ring(json_data.name, "short")
-        services().doorbell.ring(json_data.name, "long")
+    changed = services().depth.resume(json_data.kind, json_data.name, by=caller().actor)
+    if changed:
+        for lane, size_class in services().fleet.live_by_lane():
+            if json_data.kind != "lane" or lane == json_data.name:
+                services().doorbell.ring(lane, size_class)
     return answer(Changed(changed=changed))

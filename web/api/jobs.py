@@ -11,6 +11,7 @@ from flask import Response, request
 from pydantic import ValidationError
 
 from pipeline.spec import batch_key
+from storage.erasures import delete_objects
 from storage.errors import ObjectStoreUnavailable, StorageError
 from storage.job import Job, JobState
 from storage.jobs import Created
@@ -156,6 +157,7 @@ def cancel_job(job_id: str) -> Response:
     found = own_job(job_id)
     job, changed = services().jobs.cancel(found.id, caller().tenant)
     if changed:
+        services().cancels.tell(job.id)
         services().hints.tell(job.id)
     return answer_job(job)
 
@@ -168,11 +170,11 @@ def replay_job(job_id: str) -> Response:
     job = own_job(job_id)
     order = _replay_order()
     if order.params is None:
-        job = services().jobs.replay(job.id, caller().tenant)
+        job = services().jobs.replay(job.id, caller().tenant, by=caller().actor)
     else:
         row, params = services().catalog.params(job.pipeline, order.params)
         key = batch_key(row.name, row.spec_version, params)
-        job = services().jobs.replay(job.id, caller().tenant, params=params, batch_key=key)
+        job = services().jobs.replay(job.id, caller().tenant, params=params, batch_key=key, by=caller().actor)
     if job.state is JobState.QUEUED:
         services().doorbell.ring(job.lane, job.size_class)
     services().hints.tell(job.id)
@@ -192,13 +194,17 @@ def _replay_order() -> ReplayOrder:
 @scope("submit")
 @bp.output({}, 204)
 def erase_job(job_id: str) -> Response:
-    """Cancel a job if need be and erase it with its input and results."""
+    """Cancel a job if need be and erase it with its input and results.
+
+    Copies on workers' disks go with their next heartbeat.
+    """
     job = own_job(job_id)
-    keys = services().jobs.erase(job.id, caller().tenant)
+    keys = services().jobs.erase(job.id, caller().tenant, by=caller().actor)
+    services().cancels.tell(job.id)
     services().hints.tell(job.id)
     try:
-        services().objects.delete(keys)
+        delete_objects(services().objects, job.id, keys)
     except ObjectStoreUnavailable as error:
-        # no row names them any more: the deletion duty sweeps what is left
+        # the dispatcher looks for them again, three times in some hours
         log.warning("erase.litter", job_id=job.id, reason=str(error))
     return Response(status=204)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from web.answers import answer
 from web.auth import scope
-from web.context import services
+from web.context import caller, services
 from web.documents import ModelDocument, ModelList, PipelineDocument, PipelineList
 from web.errors import Problem
 from web.shapes import model_document, pipeline_document
@@ -59,7 +59,7 @@ def list_models() -> Response:
 @bp.output(ModelDocument)
 def activate_model(name: str, json_data: Activation) -> Response:
     """Switch new jobs to a version of a model, or back."""
-    if not services().registry.activate(name, json_data.version):
+    if not services().registry.activate(name, json_data.version, by=caller().actor):
         raise Problem("model.unknown", "no such version of this model", advice="see GET /v1/models")
     for row in services().registry.models():
         if (row.name, row.version) == (name, json_data.version):

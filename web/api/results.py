@@ -36,6 +36,7 @@ def get_frames(job_id: str, query_data: FramesQuery) -> Response:
     Also while the job runs (as far as its segments are done without a gap), and of jobs that ended badly.
     """
     job = own_job(job_id)
+    _require_rows(job)
     reader = RowReader(services().jobs, services().objects, job)
     start = Place.of(query_data.cursor) if query_data.cursor else Place(job.run)
     if start.run != job.run:
@@ -85,6 +86,7 @@ def get_result(job_id: str, query_data: ResultQuery) -> Response:
     if query_data.format not in FORMATS:
         raise _unknown_format(query_data.format, list(FORMATS))
     _require_result(job)
+    _require_rows(job)
     reader = RowReader(services().jobs, services().objects, job)
     way = FORMATS[query_data.format]
     if way.wants_objects and query_data.format not in (fitting := formats_for(reader.rows)):
@@ -105,6 +107,15 @@ def _require_result(job: Job) -> None:
     if job.state is not JobState.SUCCEEDED:
         raise Problem(
             "result.unavailable", f"the job ended {job.state}", advice="its error says why; /frames has what was done"
+        )
+
+
+def _require_rows(job: Job) -> None:
+    if job.results_deleted_at is not None:
+        raise Problem(
+            "result.gone",
+            f"its rows were deleted at {job.results_deleted_at:%Y-%m-%d %H:%M} UTC, for their time was over",
+            advice="its document still has the summary; replay the job while its input is there",
         )
 
 
