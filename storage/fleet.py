@@ -67,7 +67,7 @@ _FALL_SILENT = text(f"""
 
 # By what is held, not by who was just declared lost: a pass that died half-way, or a claim that slipped in while its
 # worker was being declared lost, is seen by the next pass. Whose heart still beat a moment ago is left to the main
-# process, which is just taking its work back and knows whom to charge; should it die over that, the lease is waited for.
+# process, which is just taking its work back and knows whom to charge; should it die over that, the lease runs out.
 _ORPHANS = text(f"""
     SELECT DISTINCT s.worker_id FROM segments s LEFT JOIN workers w ON w.id = s.worker_id
     WHERE s.state = 'claimed' AND s.worker_id IS NOT NULL

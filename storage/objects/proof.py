@@ -13,6 +13,8 @@ from storage.errors import ObjectStoreUnavailable
 GOOD_SECONDS = 2.0
 #: how long a failure speaks against it; meanwhile everybody is refused at once
 BAD_SECONDS = 1.0
+#: a failure so long ago says nothing any more: whoever comes then waits for the answer
+STALE_SECONDS = 10.0
 
 
 class Proof:
@@ -39,7 +41,9 @@ class Proof:
                 now = self._clock()
                 if self._failed is None and now - self._good_at < GOOD_SECONDS:
                     return
-                if self._failed is not None and (self._asking or now - self._failed_at < BAD_SECONDS):
+                if self._failed is not None and now - self._failed_at < (
+                    STALE_SECONDS if self._asking else BAD_SECONDS
+                ):
                     raise ObjectStoreUnavailable(self._failed)
                 if not self._asking:
                     self._asking = True

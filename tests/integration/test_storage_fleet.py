@@ -74,8 +74,28 @@ def test_what_a_lost_worker_claimed_in_that_very_moment_is_found_by_the_next_pas
     """A claim may commit after the pass that declared its worker lost has looked."""
     queue.add_job()
     take(queue)
+    queue.silence("anna")
     queue.execute("UPDATE workers SET state = 'lost', gone_at = clock_timestamp() WHERE id = 'anna'")
     assert queue.fleet.lose_silent().segments == 1
+
+
+def test_a_dead_child_whose_work_is_just_being_taken_back_is_not_taken_for_a_silent_host(queue: SqlQueue) -> None:
+    """Else poison would be charged to nobody whenever the dispatcher looks between two statements."""
+    queue.add_job()
+    take(queue)
+    queue.execute("UPDATE workers SET state = 'lost', gone_at = clock_timestamp() WHERE id = 'anna'")
+    assert queue.fleet.lose_silent() == NOTHING_LOST
+    queue.silence("anna")
+    assert queue.fleet.lose_silent().segments == 1
+
+
+def test_a_worker_that_died_before_the_clock_was_put_back_is_lost_all_the_same(queue: SqlQueue) -> None:
+    queue.add_job()
+    take(queue)
+    queue.silence("anna", -3600)
+    queue.silence("berta", -1)
+    assert queue.fleet.lose_silent().segments == 1
+    assert {worker.id: worker.state for worker in queue.fleet.list()} == {"anna": "lost", "berta": "live"}
 
 
 def test_claims_of_a_worker_without_a_row_are_freed(queue: SqlQueue) -> None:

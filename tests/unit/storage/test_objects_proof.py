@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from storage.errors import ObjectStoreUnavailable
-from storage.objects.proof import BAD_SECONDS, GOOD_SECONDS, Proof
+from storage.objects.proof import BAD_SECONDS, GOOD_SECONDS, STALE_SECONDS, Proof
 
 
 class Store:
@@ -82,6 +82,23 @@ def test_while_a_store_that_failed_is_asked_again_the_others_do_not_wait() -> No
         store.gate.set()
         asking.result(10)
     store.proof.demand()
+    assert store.asked == 2
+
+
+def test_a_failure_of_long_ago_refuses_nobody_who_comes_back_together_with_others() -> None:
+    store = Store()
+    store.away = True
+    with pytest.raises(ObjectStoreUnavailable):
+        store.proof.demand()
+    store.away = False
+    store.now += STALE_SECONDS
+    store.gate.clear()
+    store.called.clear()
+    with ThreadPoolExecutor(8) as pool:
+        coming = [pool.submit(store.proof.demand) for _ in range(8)]
+        assert store.called.wait(5)
+        store.gate.set()
+        assert [one.exception(10) for one in coming] == [None] * 8
     assert store.asked == 2
 
 
