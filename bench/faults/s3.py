@@ -36,8 +36,7 @@ class S3Server:
             Command(
                 name="s3",
                 argv=[sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self._port)],
-                # its log has a line for each request otherwise
-                env={**os.environ, "PYTHONWARNINGS": "ignore", "WERKZEUG_RUN_MAIN": "true"},
+                env={**os.environ, "PYTHONWARNINGS": "ignore"},
                 log_path=self._log_path,
                 cwd=REPOSITORY,
             )
