@@ -24,6 +24,8 @@ _UNOWNED = text("""
                 OR j.state IN ('uploading', 'queued', 'running')
                 OR j.finished_at > clock_timestamp() - make_interval(secs => :late_seconds)
                 OR g.key NOT LIKE 'results/%.jsonl.gz'
+                    AND NOT (g.key LIKE 'inputs/%' AND j.input_deleted_at IS NOT NULL)
+                    AND NOT (g.key LIKE 'results/%' AND j.results_deleted_at IS NOT NULL)
                 OR EXISTS (SELECT FROM segments s WHERE s.job_id = j.id AND s.rows_key = g.key)))
     ORDER BY g.key
 """)

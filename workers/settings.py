@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from storage.objects.settings import ObjectStoreSettings
 from storage.settings import DatabaseSettings
 from workers.dispatcher.ingest_settings import IngestSettings
+from workers.dispatcher.retention_settings import RetentionSettings
 from workers.dispatcher.webhook_settings import WebhookSettings
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -136,7 +137,7 @@ class WorkerSettings(MachineSettings):
         return socket.gethostname()
 
 
-class DispatcherSettings(MachineSettings, IngestSettings, WebhookSettings):
+class DispatcherSettings(MachineSettings, IngestSettings, RetentionSettings, WebhookSettings):
     """Environment variables ``FQ_*`` of the dispatcher."""
 
     dispatcher_metrics_port: int = Field(0, ge=0, le=65535, description="Port of its metrics; 0: none.")

@@ -14,4 +14,6 @@ READY = Gauge("framequeue_ready_segments", "Segments ready to be claimed, counte
 LIVE = Gauge("framequeue_live_workers", "Live workers of a queue.", ["queue"])
 LOST = Counter("framequeue_lost_segments_total", "Segments taken back from silent workers.")
 WOKEN = Counter("framequeue_woken_passes_total", "Passes that found due segments.")
+REPLAYED = Counter("framequeue_replayed_jobs_total", "Dead letters that orders have started again.")
+LET_GO = Counter("framequeue_retention_jobs_total", "Jobs whose inputs, results or rows have had their time.", ["what"])
 EXPIRED = Counter("framequeue_expired_jobs_total", "Jobs that ended past their expiry.")

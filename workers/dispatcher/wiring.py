@@ -13,6 +13,7 @@ from workers.dispatcher.batch_duties import batch_duties
 from workers.dispatcher.doorbells import Doorbells
 from workers.dispatcher.due import DueWork
 from workers.dispatcher.duty import Duty
+from workers.dispatcher.keeping_duties import keeping_duties
 from workers.dispatcher.lost import LostClaims
 from workers.dispatcher.object_duties import object_duties
 from workers.dispatcher.process import Dispatcher
@@ -27,7 +28,7 @@ CONNECTIONS_PER_DUTY = 2
 def build(settings: DispatcherSettings, resources: ExitStack) -> Dispatcher:
     """Open what the duties need, to be closed with ``resources``."""
     url = settings.database_url.get_secret_value()
-    least = 8 * CONNECTIONS_PER_DUTY + settings.ingest_concurrency
+    least = 11 * CONNECTIONS_PER_DUTY + settings.ingest_concurrency
     database = Database(url, pool_size=max(settings.database_pool_size, least))
     resources.callback(database.close)
     redis_url = settings.redis_url.get_secret_value()
@@ -37,6 +38,7 @@ def build(settings: DispatcherSettings, resources: ExitStack) -> Dispatcher:
     duties = _duties(settings, database, doorbell, resources.enter_context(Bell(redis_url)))
     duties += batch_duties(settings, database, doorbell, resources)
     duties += object_duties(settings, database, doorbell, resources)
+    duties += keeping_duties(settings, database, doorbell, resources)
     duties += webhook_duties(settings, resources)
     return Dispatcher(duties, upkeep.duty, alive_file=settings.alive_file)
 
