@@ -22,6 +22,7 @@ from storage.ids import new_id
 from storage.jobs import JobStore
 from storage.objects.open_store import open_store
 from storage.registry import Registry
+from storage.settings import open_database
 from storage.sql_claims import SqlClaims
 from workers.children import ROUSE, Child
 from workers.doorbell import Doorbell
@@ -30,7 +31,7 @@ from workers.hints import CANCELS, Hints
 from workers.logs import get_logger
 from workers.main_process import STACK_NAME, MainProcess
 from workers.runner import Runner
-from workers.scratch import Scratch
+from workers.scratch import Scratch, reserve_counts
 from workers.serving import open_shelf, register
 from workers.settings import WorkerSettings
 from workers.station import Limits, Station
@@ -92,11 +93,12 @@ class ChildProcess:
         keep = self._exit.enter_context
         objects = open_store(settings)
         scratch = keep(Scratch(settings.scratch_dir, self.worker_id, objects, max_bytes=settings.scratch_bytes))
+        reserve_counts(self._main.counts_folder)
         stack_file = keep((scratch.folder / STACK_NAME).open("w"))
         faulthandler.enable(stack_file)
         self._exit.callback(faulthandler.disable)
         self._main.children.announce(Child(os.getpid(), self.worker_id, str(scratch.folder)))
-        database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+        database = open_database(settings)
         self._exit.callback(database.close)
         redis_url = settings.redis_url.get_secret_value()
         doorbell, hints, cancels = Doorbell(redis_url), Hints(redis_url), Hints(redis_url, stream=CANCELS)

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from storage.claims import Lost
-from storage.database import Database
 from storage.fleet import Fleet
+from storage.settings import open_database
 from workers.children import Child, Children
 from workers.doorbell import Doorbell, queue_name
 from workers.flags import SharedFlags
 from workers.idle import IdleWatch
 from workers.logs import get_logger
-from workers.scratch import OwnFolder, sweep
+from workers.scratch import OwnFolder, reserve_counts, sweep
 from workers.settings import WorkerSettings
 from workers.stacks import blamed, silent_for
 
@@ -39,7 +39,7 @@ class MainProcess:
         self.children = Children(self._died, self._overdue, self._draining)
         self.restart_wanted = False
         self._worker = consumer_of
-        self._database = Database(settings.database_url.get_secret_value(), pool_size=2)
+        self._database = open_database(settings, pool_size=2)
         self._fleet = Fleet(self._database)
         self._doorbell = Doorbell(settings.redis_url.get_secret_value())
         self._folder = OwnFolder(settings.scratch_dir / f"main-{os.getpid()}")
@@ -55,6 +55,7 @@ class MainProcess:
         self.settings.scratch_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         swept = sweep(self.settings.scratch_dir)
         self._folder.open()
+        reserve_counts(self._folder.path)
         # read by prometheus_client at its import, here and in the children
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder.path)
         self.children.start()
@@ -85,6 +86,11 @@ class MainProcess:
         )
         self._idle.start()
         log.info("worker.ready")
+
+    @property
+    def counts_folder(self) -> Path:
+        """Where every process of this worker keeps its metrics."""
+        return self._folder.path
 
     def stop(self) -> None:
         """Tell every child to give back what it holds; safe in a signal handler."""

@@ -20,6 +20,8 @@ from storage.job import InputRef
 from storage.objects.port import ObjectStore, StoredObject, Tick, no_tick
 
 LOCK_NAME = "lock"
+#: what prometheus_client gives such a file at first
+COUNTS_BYTES = 1 << 16
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -48,6 +50,20 @@ class OwnFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def reserve_counts(folder: Path) -> None:
+    """Give the files in which this process will keep its metrics their space on the disk, while there is some.
+
+    They are mapped into memory: a page that the disk has no room for any more would end the process by SIGBUS.
+    Raises: OSError.
+    """
+    for kind in ("counter", "histogram"):
+        handle = os.open(folder / f"{kind}_{os.getpid()}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, COUNTS_BYTES)
+        finally:
+            os.close(handle)
 
 
 @dataclass(slots=True)

@@ -1,9 +1,10 @@
-"""Fixtures of the HTTP API and of the command line."""
+"""Fixtures of the HTTP API, of the command line, and of workers as processes."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ import structlog
 from werkzeug.serving import make_server
 
 from deploy.local.child import free_port
+from deploy.local.redis import EmbeddedRedis
+from storage.database import Database
 from tests.integration.api_bed import Api, served_app, settings_for
 from tests.integration.cli_desk import Desk
+from tests.integration.queue_bed import Bed, open_objects
+from tests.integration.stand import Stand
 
 
 @pytest.fixture
@@ -20,6 +25,16 @@ def api(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Api]:
     """The app on a fresh database, an empty Redis and an empty local store."""
     with served_app(settings_for(database_url, redis_url, tmp_path / "objects")) as made:
         yield made
+
+
+@pytest.fixture
+def stand(
+    database: Database, database_url: str, redis_server: EmbeddedRedis, redis_url: str, tmp_path: Path
+) -> Iterator[Stand]:
+    """Workers and dispatchers, started by the test and stopped after it."""
+    with ExitStack() as stack:
+        bed = Bed(database, open_objects(tmp_path / "objects"))
+        yield Stand(bed, tmp_path, stack, redis_server, database_url=database_url)
 
 
 @pytest.fixture

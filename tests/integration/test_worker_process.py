@@ -6,68 +6,19 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import psutil
-import pytest
 import redis
 from celery import Celery
 
 from deploy.local.child import free_port
-from deploy.local.redis import EmbeddedRedis
-from storage.database import Database
 from storage.fleet import Fleet
 from storage.job import JobState
-from tests.integration.processes import Program, frozen, running
-from tests.integration.queue_bed import Bed, done_twice, make_clip, make_still, open_objects, wait_until
+from tests.integration.processes import frozen
+from tests.integration.queue_bed import done_twice, make_clip, make_still, wait_until
+from tests.integration.stand import HANGS, SLOW, Stand
 from workers.doorbell import Bell
-
-SLOW = "tests.fakes.slow_pipelines:Slow"
-HANGS = "tests.fakes.slow_pipelines:HangsWhenBright"
-
-
-class Stand:
-    """Starts programs on one database, one Redis and one store."""
-
-    def __init__(self, bed: Bed, folder: Path, stack: ExitStack, redis_server: EmbeddedRedis, **settings: Any) -> None:
-        self.bed = bed
-        self.redis_server = redis_server
-        self.redis_url = redis_server.url()
-        self.folder = folder
-        self._stack = stack
-        self._settings = {"redis_url": self.redis_url, **settings}
-
-    def worker(self, module: str = "workers", arguments: Sequence[str] = (), **settings: Any) -> Program:
-        """A worker that is ready: all children registered."""
-        merged = {**self._settings, "scratch_dir": self.folder / "scratch", "concurrency": 1, **settings}
-        program = self._stack.enter_context(running(module, self.folder, arguments, **merged))
-        program.wait_for_event("worker.registered", merged["concurrency"])
-        program.wait_for_event("worker.ready")
-        return program
-
-    def dispatcher(self, **settings: Any) -> Program:
-        """A dispatcher whose duties run."""
-        merged = {**self._settings, "alive_file": self.folder / "alive", **settings}
-        program = self._stack.enter_context(running("workers.dispatcher", self.folder, **merged))
-        program.wait_for_event("dispatcher.started")
-        return program
-
-    def ring(self, size_class: str = "short", count: int = 1) -> None:
-        """Ring as web does, but now."""
-        with Bell(self.redis_url) as bell:
-            bell.send(f"cpu-{size_class}", count)
-
-
-@pytest.fixture
-def stand(
-    database: Database, database_url: str, redis_server: EmbeddedRedis, redis_url: str, tmp_path: Path
-) -> Iterator[Stand]:
-    with ExitStack() as stack:
-        bed = Bed(database, open_objects(tmp_path / "objects"))
-        yield Stand(bed, tmp_path, stack, redis_server, database_url=database_url)
 
 
 def test_a_bell_leads_to_a_result_and_a_stop_leaves_nothing_behind(stand: Stand) -> None:
@@ -189,7 +140,8 @@ def test_a_hang_is_ended_and_only_its_job_is_dead(stand: Stand) -> None:
     assert dead.state == JobState.DEAD
     assert dead.error is not None
     assert dead.error["code"] == "worker.lost"
-    assert "slow_pipelines" in str(dead.error)
+    assert "gave no sign of life for 0:00:02" in dead.error["message"]
+    assert "slow_pipelines" in dead.error["stack"]
     for one in good:
         job = stand.bed.wait_for(one, seconds=30)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 0)
@@ -233,8 +185,8 @@ def test_a_deaf_worker_starts_itself_again(stand: Stand) -> None:
     stand.ring()
     job_id = stand.bed.submit(make_still())
     assert stand.bed.wait_for(job_id, seconds=40).state == JobState.SUCCEEDED
-    assert worker.events("worker.is_deaf")
-    assert len(worker.events("worker.ready")) == 2
+    worker.wait_for_event("worker.is_deaf", seconds=40)
+    worker.wait_for_event("worker.ready", 2)
     assert worker.popen.poll() is None
     app.close()
 
