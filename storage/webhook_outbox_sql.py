@@ -23,7 +23,8 @@ VISIT = text("""
     FROM (SELECT * FROM visited LIMIT :limit) AS v ORDER BY v.tenant, v.receiver
 """)
 
-# An event of a disabled endpoint is settled here. The first claim writes the links: from then on the text is fixed.
+# An event of a disabled endpoint is settled here, which counts as a use of it: else it would be forgotten. The first
+# claim writes the links: from then on the text is fixed.
 CLAIM = text("""
     WITH rooms AS (
         SELECT * FROM unnest(CAST(:tenants AS text[]), CAST(:receivers AS text[]), CAST(:rooms AS integer[]))
@@ -55,8 +56,11 @@ CLAIM = text("""
         SELECT job_id, run, 'webhook', jsonb_build_object('event', id, 'state', state, 'attempts', attempts)
         FROM taken WHERE state = 'disabled'
     ), used AS (
-        UPDATE webhook_endpoints p SET used_at = clock_timestamp() WHERE p.id IN (
-            SELECT endpoint_id FROM taken WHERE state = 'disabled')
+        UPDATE webhook_endpoints SET used_at = clock_timestamp() WHERE id IN (
+            SELECT p.id FROM webhook_endpoints p
+            WHERE p.id IN (SELECT endpoint_id FROM taken WHERE state = 'disabled')
+                AND p.used_at < clock_timestamp() - interval '1 hour'
+            FOR NO KEY UPDATE SKIP LOCKED)
     )
     SELECT t.id::text AS id, t.tenant, t.receiver, t.job_id::text AS job_id, t.url, t.body::text AS body, t.attempts,
         t.retries, extract(epoch FROM clock_timestamp() - t.since)::float8 AS age_seconds,

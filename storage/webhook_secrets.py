@@ -10,6 +10,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from storage import audit
+from storage.audit import Actor
 from storage.database import Database
 from storage.errors import WebhookNotFound, WebhookSecretsFull
 from storage.ids import is_id, new_id
@@ -67,7 +69,7 @@ class WebhookSecretStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, tenant: str, *, overlap_seconds: float) -> tuple[WebhookSecret, str]:
+    def create(self, tenant: str, *, overlap_seconds: float, by: Actor) -> tuple[WebhookSecret, str]:
         """Make a secret and give the earlier ones an end; return the row and the text, which cannot be read again.
 
         Raises: WebhookSecretsFull.
@@ -80,6 +82,7 @@ class WebhookSecretStore:
                 raise WebhookSecretsFull(f"{LIVE_MAX} secrets sign already; delete one, or wait until one has expired")
             record = {"id": new_id(), "tenant": tenant, "secret": secret}
             row = connection.execute(_INSERT, record).one()
+            audit.note(connection, by, "webhook.secret.create", secret=row.id, overlap_seconds=overlap_seconds)
             return WebhookSecret(**row._mapping), secret_text(secret)
 
     def list(self, tenant: str) -> Sequence[WebhookSecret]:
@@ -92,12 +95,13 @@ class WebhookSecretStore:
         with self._database.transaction() as connection:
             return bool(connection.execute(_HAS, {"tenant": tenant}).scalar_one())
 
-    def delete(self, secret_id: str, tenant: str) -> None:
+    def delete(self, secret_id: str, tenant: str, *, by: Actor) -> None:
         """Sign with it no more, from the next attempt on. Raises: WebhookNotFound."""
         with self._database.transaction() as connection:
             record = {"id": secret_id, "tenant": tenant}
             if not is_id(secret_id) or connection.execute(_DELETE, record).rowcount == 0:
                 raise WebhookNotFound(f"no webhook secret {secret_id}")
+            audit.note(connection, by, "webhook.secret.delete", secret=secret_id)
 
     def forget_expired(self) -> int:
         """Delete what signs no more."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import text
 
+from storage import audit
+from storage.audit import Actor
 from storage.database import Database
 from storage.errors import CursorInvalid, WebhookDisabled, WebhookNotFound
 from storage.ids import is_id
@@ -165,14 +167,14 @@ class WebhookStore:
                 raise WebhookNotFound(f"no webhook delivery {event_id}")
             return Delivery(**row._mapping)
 
-    def resend(self, event_id: str, tenant: str, *, by: str) -> Delivery:
+    def resend(self, event_id: str, tenant: str, *, by: Actor) -> Delivery:
         """Send it once more under its id, whatever became of it; what is being sent just now is left alone.
 
         Raises: WebhookNotFound, WebhookDisabled.
         """
         self.get(event_id, tenant)
         with self._database.transaction() as connection:
-            changed = connection.execute(_RESEND, {"id": event_id, "tenant": tenant, "by": by}).rowcount
+            changed = connection.execute(_RESEND, {"id": event_id, "tenant": tenant, "by": by.by}).rowcount
             if not changed and connection.execute(_IS_DISABLED, {"id": event_id}).scalar_one():
                 raise WebhookDisabled("its endpoint is disabled; enable that first")
         return self.get(event_id, tenant)
@@ -186,7 +188,7 @@ class WebhookStore:
         found = [Endpoint(**row._mapping) for row in rows[:limit]]
         return EndpointPage(found, found[-1].id if len(rows) > limit else None)
 
-    def enable(self, endpoint_id: str, tenant: str) -> Endpoint:
+    def enable(self, endpoint_id: str, tenant: str, *, by: Actor) -> Endpoint:
         """Send to it again, from the next event on; repeatable. Raises: WebhookNotFound."""
         with self._database.transaction() as connection:
             row = None
@@ -194,6 +196,7 @@ class WebhookStore:
                 row = connection.execute(_ENABLE, {"id": endpoint_id, "tenant": tenant}).one_or_none()
             if row is None:
                 raise WebhookNotFound(f"no webhook endpoint {endpoint_id}")
+            audit.note(connection, by, "webhook.endpoint.enable", endpoint=endpoint_id)
             return Endpoint(**row._mapping)
 
 

@@ -15,6 +15,7 @@ from web.catalog import Remembered
 from web.documents import ProblemDocument
 from web.exports import FORMATS
 from web.orders import JsonOrder, Order
+from web.webhook_spec import add_webhooks
 
 DESCRIPTION = """A queue for video and image inference: submit a file, get 202, poll the job, read the result.
 
@@ -125,6 +126,7 @@ def finish(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
     types = {way.content_type.partition(";")[0] for way in FORMATS.values()}
     content = {name: {"schema": {"type": "object" if name.endswith("/json") else "string"}} for name in sorted(types)}
     spec["paths"]["/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]["content"] = content
+    add_webhooks(spec)
     return _plain_names(spec)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from storage.audit import Audit
 from storage.ids import new_id
 from storage.webhook_outbox import WebhookOutbox
 from storage.webhook_secrets import LIVE_MAX
@@ -228,6 +230,25 @@ def test_another_tenant_sees_and_changes_nothing(api: Api, receiver: Receiver, d
     assert len(api.get("/v1/webhooks/secrets").get_json()["secrets"]) == 1
 
 
+def test_who_changed_secrets_and_endpoints_stands_in_the_audit_without_the_secret(
+    api: Api, receiver: Receiver, duty: Webhooks
+) -> None:
+    secret = secret_of(api)
+    receiver.behave("/hook", 410)
+    canceled(api, receiver.url())
+    sent(duty)
+    endpoint = api.get("/v1/webhooks/endpoints").get_json()["endpoints"][0]["id"]
+    api.post(f"/v1/webhooks/endpoints/{endpoint}/enable")
+    api.call("DELETE", f"/v1/webhooks/secrets/{secret['id']}")
+    entries = Audit(api.services.database).page(cursor=None, limit=50).entries
+    told = [(entry.action, entry.target, entry.tenant) for entry in entries if entry.action.startswith("webhook.")]
+    assert told == [
+        ("webhook.secret.delete", {"secret": secret["id"]}, "acme"),
+        ("webhook.endpoint.enable", {"endpoint": endpoint}, "acme"),
+        ("webhook.secret.create", {"secret": secret["id"], "overlap_seconds": 86_400}, "acme"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("scopes", "status"), [(["read"], 403), (["submit"], 201), (["operate"], 403), (["admin"], 201)]
 )
@@ -249,3 +270,5 @@ def test_the_answers_are_what_the_description_says(api: Api, receiver: Receiver,
     conforms("DeliveryList", api.get("/v1/webhooks/deliveries").get_json())
     conforms("DeliveryDetail", api.get(f"/v1/webhooks/deliveries/{deliveries(api)[0]['id']}").get_json())
     conforms("EndpointList", api.get("/v1/webhooks/endpoints").get_json())
+    conforms("WebhookEvent", json.loads(receiver.got[0].body))
+    assert set(spec["webhooks"]) == {"job.succeeded", "job.failed", "job.dead", "job.canceled"}

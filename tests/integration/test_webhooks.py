@@ -10,11 +10,14 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
+from structlog.testing import capture_logs
 
+from storage.audit import SHELL
 from storage.database import Database
 from storage.ending import JobEnd, end_jobs, lock_jobs
 from storage.errors import WebhookDisabled
 from storage.job import Bury, Done, Failed, Fault, JobState, Outcome, SegmentPlan
+from storage.migrate import upgrade
 from storage.webhook_outbox import FIRST, Attempt
 from storage.webhook_outbox import Receiver as Place
 from tests.fakes.sql_queue import rows_of
@@ -29,6 +32,8 @@ from tests.fakes.webhook_receiver import (
 )
 from tests.integration.racing import together
 from tests.integration.webhook_bed import TENANT, Bed
+from tests.services import running_postgres
+from workers.dispatcher.webhooks import ATTEMPTS, FAILING
 
 FAULT = Fault("model.failed", "it broke", advice="look", stack="Traceback ...", worker="worker-7")
 
@@ -240,21 +245,23 @@ def test_gone_disables_the_endpoint_until_it_is_enabled_again(bed: Bed, receiver
     bed.settle(duty)
     assert [bed.event(job_id).state for job_id in waiting] == ["disabled"] * 3
     assert bed.event(other).state == "delivered"
+    bed.execute("UPDATE webhook_endpoints SET used_at = used_at - interval '31 days'")
     later, asked = bed.ended(), len(receiver.got)
     bed.settle(duty)
+    bed.outbox.forget(30.0)
     assert bed.event(later).state == "disabled"
     assert bed.told(later) == ["pending", "disabled"]
     assert len(receiver.got) == asked, "a disabled endpoint was told of something"
     endpoints = {one.url: one for one in bed.store.endpoints(TENANT, limit=10).endpoints}
-    gone, fine = endpoints[receiver.url()], endpoints[receiver.url("/other")]
+    assert set(endpoints) == {receiver.url()}, "only the one that is in use is kept"
+    gone = endpoints[receiver.url()]
     assert (gone.last_status, gone.disabled_why) == (410, "the receiver answers 410")
     assert gone.disabled_at is not None
-    assert (fine.disabled_at, fine.failing_since) == (None, None)
     with pytest.raises(WebhookDisabled):
-        bed.store.resend(bed.event(later).id, TENANT, by="key")
+        bed.store.resend(bed.event(later).id, TENANT, by=SHELL)
     receiver.behave("/hook", 200)
-    bed.store.enable(gone.id, TENANT)
-    assert bed.store.resend(bed.event(later).id, TENANT, by="key").state == "pending"
+    bed.store.enable(gone.id, TENANT, by=SHELL)
+    assert bed.store.resend(bed.event(later).id, TENANT, by=SHELL).state == "pending"
     newest = bed.ended()
     bed.settle(duty)
     assert [bed.event(job_id).state for job_id in (later, newest)] == ["delivered"] * 2
@@ -274,7 +281,7 @@ def test_after_three_days_an_event_is_given_up_and_its_endpoint_reported(bed: Be
     assert 49 < failing.hours < 51
     # by hand it is sent again: the same id, what was tried stays told, and another three days to go
     receiver.behave("/hook", 500, 200)
-    assert bed.store.resend(event.id, TENANT, by="key").state == "pending"
+    assert bed.store.resend(event.id, TENANT, by=SHELL).state == "pending"
     bed.settle(duty)
     again = bed.event(job_id)
     assert (again.id, again.state) == (event.id, "delivered")
@@ -285,7 +292,7 @@ def test_after_three_days_an_event_is_given_up_and_its_endpoint_reported(bed: Be
 def test_a_delivered_event_can_be_sent_again_under_its_id(bed: Bed, receiver: Receiver) -> None:
     job_id, duty = bed.ended(), bed.duty()
     bed.settle(duty)
-    bed.store.resend(bed.event(job_id).id, TENANT, by="key")
+    bed.store.resend(bed.event(job_id).id, TENANT, by=SHELL)
     bed.settle(duty)
     first, second = receiver.got
     assert (first.event_id, first.body) == (second.event_id, second.body)
@@ -393,7 +400,7 @@ def test_a_receiver_with_many_events_lets_others_go_in_turn(bed: Bed, receiver: 
 
 
 def test_during_a_rotation_both_secrets_verify_and_then_only_the_new_one(bed: Bed, receiver: Receiver) -> None:
-    _, new = bed.secrets.create(TENANT, overlap_seconds=3600)
+    _, new = bed.secrets.create(TENANT, overlap_seconds=3600, by=SHELL)
     duty = bed.duty()
     bed.ended()
     bed.settle(duty)
@@ -409,12 +416,12 @@ def test_during_a_rotation_both_secrets_verify_and_then_only_the_new_one(bed: Be
 
 def test_without_a_secret_events_wait_for_one_and_nothing_goes_out_unsigned(bed: Bed, receiver: Receiver) -> None:
     for secret in bed.secrets.list(TENANT):
-        bed.secrets.delete(secret.id, TENANT)
+        bed.secrets.delete(secret.id, TENANT, by=SHELL)
     job_id, duty = bed.ended(), bed.duty()
     event = bed.attempt(job_id, duty, 2)
     assert (event.state, event.last_error) == ("pending", "the tenant has no webhook secret to sign with")
     assert receiver.got == []
-    _, secret = bed.secrets.create(TENANT, overlap_seconds=0)
+    _, secret = bed.secrets.create(TENANT, overlap_seconds=0, by=SHELL)
     bed.settle(duty)
     assert receiver.got[0].verified(secret)
 
@@ -459,3 +466,50 @@ def test_what_waits_is_counted(bed: Bed, receiver: Receiver) -> None:
     pending = bed.outbox.pending()
     assert pending.count == 2
     assert 3590 < pending.overdue_seconds < 3700
+
+
+def test_log_lines_and_metrics_tell_how_it_goes_and_nothing_of_what_is_sent(bed: Bed, receiver: Receiver) -> None:
+    receiver.behave("/hook-token-abc", 500, 200)
+    before = ATTEMPTS.labels("delivered")._value.get(), ATTEMPTS.labels("postponed")._value.get()
+    job_id = bed.ended(receiver.url("/hook-token-abc"), metadata={"patient": "Jane"})
+    bed.execute("UPDATE webhook_events SET next_at = next_at - interval '90 seconds'")
+    with capture_logs() as lines:
+        bed.settle(bed.duty())
+    assert [line["event"] for line in lines] == ["webhook.postponed", "webhook.delivered"]
+    assert {line["job_id"] for line in lines} == {job_id}
+    for hidden in ("token-abc", "Jane", bed.secret, "whsec", "v1,"):
+        assert hidden not in str(lines)
+    after = ATTEMPTS.labels("delivered")._value.get(), ATTEMPTS.labels("postponed")._value.get()
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
+
+
+def test_an_endpoint_that_fails_for_days_is_named_in_the_log_without_its_path(bed: Bed, receiver: Receiver) -> None:
+    receiver.behave("/hook-token-abc", 500)
+    bed.attempt(bed.ended(receiver.url("/hook-token-abc")), bed.duty())
+    bed.execute("UPDATE webhook_endpoints SET failing_since = failing_since - interval '30 hours'")
+    with capture_logs() as lines:
+        bed.duty().run_pass()
+    (line,) = [line for line in lines if line["event"] == "webhook.endpoint_failing"]
+    assert (line["tenant"], line["receiver"], line["hours"]) == (TENANT, f"http://{receiver.address}", 30)
+    assert "token" not in str(lines)
+    assert FAILING._value.get() == 1
+
+
+def test_a_database_that_restarts_during_a_send_does_not_make_it_sent_twice(receiver: Receiver) -> None:
+    with running_postgres() as postgres:
+        upgrade(url := postgres.create_database("fq"))
+        database = Database(url)
+        bed = Bed(database, receiver)
+        job_id, duty = bed.ended(), bed.duty()
+
+        go, slow = held(receiver)
+        receiver.behave("/hook", slow)
+        duty.run_pass()
+        receiver.wait()
+        postgres.stop()
+        go.set()
+        postgres.start()
+        assert duty.wait(40)
+        assert (bed.event(job_id).state, len(receiver.got)) == ("delivered", 1)
+        bed.close()
+        database.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from storage.audit import SHELL
 from storage.database import Database
 from storage.webhook_outbox import WebhookOutbox
 from storage.webhook_secrets import WebhookSecretStore
@@ -37,7 +38,7 @@ class Bed:
         self.store = WebhookStore(database)
         self.receiver = receiver
         self.private = {receiver.address}
-        _, self.secret = self.secrets.create(TENANT, overlap_seconds=0)
+        _, self.secret = self.secrets.create(TENANT, overlap_seconds=0, by=SHELL)
         self._open = ExitStack()
 
     def duty(self, *, ssl_context: ssl.SSLContext | None = None, timeout: float = 5.0, **changes: Any) -> Webhooks:

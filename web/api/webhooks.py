@@ -64,7 +64,8 @@ def create_secret(json_data: SecretOrder) -> Response:
 
     Earlier ones go on signing beside it until the overlap is over, so that receivers can change without a gap.
     """
-    row, secret = services().webhook_secrets.create(caller().tenant, overlap_seconds=json_data.overlap_seconds)
+    overlap = json_data.overlap_seconds
+    row, secret = services().webhook_secrets.create(caller().tenant, overlap_seconds=overlap, by=caller().actor)
     document = NewWebhookSecret(id=row.id, secret=secret, created_at=row.created_at, expires_at=row.expires_at)
     return answer(document, 201, {"Cache-Control": "no-store"})
 
@@ -84,7 +85,7 @@ def list_secrets() -> Response:
 @bp.output({}, 204)
 def delete_secret(secret_id: str) -> Response:
     """Sign with a secret no more, at once; without any, webhooks wait and are given up after 72 hours."""
-    services().webhook_secrets.delete(secret_id, caller().tenant)
+    services().webhook_secrets.delete(secret_id, caller().tenant, by=caller().actor)
     return Response(status=204)
 
 
@@ -118,7 +119,7 @@ def get_delivery(event_id: str) -> Response:
 @bp.output(DeliveryDetail, 202)
 def resend_delivery(event_id: str) -> Response:
     """Send a delivery once more under the same id, whatever became of it; it is tried for another 72 hours."""
-    row = services().webhooks.resend(event_id, caller().tenant, by=caller().key_id)
+    row = services().webhooks.resend(event_id, caller().tenant, by=caller().actor)
     return answer(delivery_detail(row), 202, {"Location": f"{base_url()}/v1/webhooks/deliveries/{row.id}"})
 
 
@@ -138,4 +139,5 @@ def list_endpoints(query_data: EndpointsQuery) -> Response:
 @bp.output(EndpointDocument)
 def enable_endpoint(endpoint_id: str) -> Response:
     """Send to an endpoint again that has answered 410. What was disabled meanwhile is sent when you resend it."""
-    return answer(endpoint_document(services().webhooks.enable(endpoint_id, caller().tenant)))
+    row = services().webhooks.enable(endpoint_id, caller().tenant, by=caller().actor)
+    return answer(endpoint_document(row))
