@@ -13,8 +13,8 @@ from storage.errors import ObjectStoreUnavailable
 GOOD_SECONDS = 2.0
 #: how long a failure speaks against it; meanwhile everybody is refused at once
 BAD_SECONDS = 1.0
-#: a failure so long ago says nothing any more: whoever comes then waits for the answer
-STALE_SECONDS = 10.0
+#: a failure so long ago says nothing any more: whoever comes then waits for the answer, which takes no longer than this
+STALE_SECONDS = 4.0
 
 
 class Proof:
