@@ -38,6 +38,8 @@ class SegmentLife:
     claim_id: str | None = None
     #: plan or infer; a merge goes with its run
     merge: bool = False
+    #: a plan was carried out on it
+    planned: bool = False
     #: cut into others: not a part of the result itself
     cut: bool = False
     #: dead, but its job goes on without it
@@ -125,6 +127,7 @@ class JobLife:
     def _plan(self, life: SegmentLife, event: Event) -> None:
         if not self._holds(life, event):
             return
+        life.planned = True
         self.parts = int((event.data or {}).get("segments", 0))
         if self.parts > 1:
             life.state, life.claim_id, life.cut, life.accepted = "done", None, True, event
@@ -171,6 +174,8 @@ class JobLife:
         self.ends[self.run] = event
         if event.kind == "succeeded":
             self._succeed(event)
+        if event.kind == "dead" and not any(one.state == "dead" and not one.gone for one in self.segments.values()):
+            self._break("end.unfounded", "dead, and no segment was given up", event)
         for life in self.segments.values():
             if life.state not in ("done", "dead"):
                 life.state, life.claim_id = "dropped", None

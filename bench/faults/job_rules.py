@@ -102,12 +102,15 @@ def _books(case: Case, life: JobLife) -> Iterator[Violation]:
         place = (None, None) if segment is None else (segment.id, segment.claim_id)
         return Violation("books.disagree", message, job.id, job.run, place[0], place[1], shown)
 
+    if not case.events or case.events[0].kind != "submitted":
+        yield wrong("its history does not begin with its submission", None, *case.events[:1])
     last = case.events[-1:] or (None,)
     if (job.run, job.state) != (life.run, life.state) and not _awaits_input(job, life):
         yield wrong(f"the row says run {job.run} {job.state}, the history run {life.run} {life.state}", None, *last)
     if job.attempts != life.charged:
         yield wrong(f"the row counts {job.attempts} attempts, the history {life.charged} charged failures")
-    rows = {segment.id: segment for segment in case.segments}
+    rows = {segment.id for segment in case.segments}
+    cut = any(one.cut for one in life.segments.values())
     for segment in case.segments:
         one = life.segments.get(segment.id)
         if one is None:
@@ -119,6 +122,8 @@ def _books(case: Case, life: JobLife) -> Iterator[Violation]:
             yield wrong(told, segment, one.last if one else None)
         elif one is not None and one.state in ("held", "kept") and one.claim_id != segment.claim_id:
             yield wrong(f"the row names another claim than {one.claim_id}", segment, one.last)
+        if segment.kind == "infer" and not (cut or (one is not None and one.planned)):
+            yield wrong("a part of the input that no plan tells of", segment, one.last if one else None)
     for segment_id, one in life.segments.items():
         if segment_id not in rows and not (one.merge and one.gone):
             yield wrong(f"segment {segment_id} has a history and no row", None, one.last)

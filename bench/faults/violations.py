@@ -15,6 +15,7 @@ RULES: Mapping[str, str] = {
     "job.unended": "Every job has come to a terminal state.",
     "job.remains": "Of an erased job nothing is left.",
     "end.twice": "A run ends once, in one state.",
+    "end.unfounded": "A run ends dead only when a segment of it was given up.",
     "terminal.left": "Nothing happens to a run after its end but a recorded replay.",
     "replay.unended": "Only a run that has ended is replayed, and each replay is the next run.",
     "claim.overlap": "A segment is claimed only while no other claim holds it.",
