@@ -13,14 +13,20 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from storage.deadline import answers_within
 from storage.errors import DatabaseUnavailable
 from storage.migrations import HEAD
 
-CONNECT_TIMEOUT_SECONDS = 3
 #: how long a caller waits for a connection of the pool before it is told to come back later
-CHECKOUT_TIMEOUT_SECONDS = 5.0
-#: SQLSTATEs outside the driver's OperationalError that also mean "later": read-only, ended while idle
-_LATER = frozenset({"25006", "25P03"})
+CHECKOUT_TIMEOUT_SECONDS = 3.0
+#: how long until the pool's connection has shown that it lives, or another one was made, after that wait
+GREETING_SECONDS = 2.0
+#: how much later than the server we give a statement up
+MARGIN_SECONDS = 1.0
+#: SQLSTATEs outside the driver's OperationalError that also mean "later": read-only, ended while idle or for its age
+_LATER = frozenset({"25006", "25P03", "25P04"})
+#: class of SQLSTATEs inside of it that are no better later: a statement or a value is beyond PostgreSQL's limits
+_LIMITS = "54"
 #: a dead peer is noticed in about 15 s instead of the kernel's two hours
 _KEEPALIVE = {
     "keepalives": 1,
@@ -53,17 +59,21 @@ class Database:
             hide_parameters=True,  # what users store does not belong into tracebacks
             connect_args=_connect_args(statement_timeout_seconds),
         )
+        self._patience = statement_timeout_seconds + MARGIN_SECONDS
         self._process = os.getpid()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Commit at the end, roll back on an exception.
 
-        Raises: DatabaseUnavailable when PostgreSQL refuses, times out, ends the connection or is read-only.
+        Raises: DatabaseUnavailable when PostgreSQL refuses, does not answer, ends the connection or is read-only; then
+        it is not known whether a commit under way took effect.
         """
         self._forget_connections_of_parent()
         try:
-            with self._engine.begin() as connection:
+            with answers_within(GREETING_SECONDS, total=CHECKOUT_TIMEOUT_SECONDS + GREETING_SECONDS):
+                opened = self._engine.connect()
+            with answers_within(self._patience), opened as connection, connection.begin():
                 yield connection
         except (DBAPIError, PoolTimeout) as error:
             if not means_unavailable(error):
@@ -101,9 +111,9 @@ def means_unavailable(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     cause = error.orig
+    code: str | None = getattr(cause, "pgcode", None)
     if error.connection_invalidated or isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
-        return True
-    code = getattr(cause, "pgcode", None)
+        return code is None or not code.startswith(_LIMITS)
     # libpq reports some broken connections as a bare DatabaseError without any SQLSTATE.
     return code in _LATER or (code is None and type(cause) is psycopg2.DatabaseError)
 
@@ -113,7 +123,6 @@ def _connect_args(statement_timeout_seconds: float) -> dict[str, Any]:
     # A transaction left open by a frozen process must not hold its row locks for ever.
     options = f"-c statement_timeout={millis} -c idle_in_transaction_session_timeout={3 * millis} -c timezone=UTC"
     return {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": "framequeue",
         "options": options,
         **_KEEPALIVE,

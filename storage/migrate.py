@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from storage.database import CONNECT_TIMEOUT_SECONDS, driver_url, means_unavailable
+from storage.database import driver_url, means_unavailable
 from storage.errors import DatabaseUnavailable
 from storage.settings import DatabaseSettings
 
@@ -28,7 +28,7 @@ def upgrade(database_url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
-    connect_args = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "framequeue-migrate"}
+    connect_args = {"application_name": "framequeue-migrate"}
     engine = create_engine(driver_url(database_url), poolclass=NullPool, connect_args=connect_args)
     try:
         with engine.begin() as connection:

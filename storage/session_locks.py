@@ -13,9 +13,12 @@ from contextlib import contextmanager, suppress
 import psycopg2
 
 from storage.database import driver_url
+from storage.deadline import answers_within
 from storage.errors import DatabaseUnavailable
 
-_OPTIONS = "-c statement_timeout=10000"
+_OPTIONS = "-c statement_timeout=3000"
+#: one answer, or making the connection, may take so long
+_ANSWER_SECONDS = 4.0
 
 
 class SessionLocks:
@@ -57,19 +60,23 @@ class SessionLocks:
 
     def _call(self, function: str, name: str) -> bool:
         try:
-            if self._connection is None:
-                self._connection = psycopg2.connect(
-                    self._url, connect_timeout=3, application_name="framequeue-locks", options=_OPTIONS,
-                    keepalives_idle=5, keepalives_interval=3, keepalives_count=3,
-                )  # fmt: skip
-                self._connection.autocommit = True
-            with self._connection.cursor() as cursor:
-                cursor.execute(f"SELECT {function}(hashtextextended('framequeue session ' || %s, 0))", (name,))
-                (answer,) = cursor.fetchone() or (False,)
-                return bool(answer)
+            with answers_within(_ANSWER_SECONDS):
+                return self._ask(function, name)
         except psycopg2.Error as error:
             self._drop()
             raise DatabaseUnavailable("PostgreSQL does not answer") from error
+
+    def _ask(self, function: str, name: str) -> bool:
+        if self._connection is None:
+            self._connection = psycopg2.connect(
+                self._url, application_name="framequeue-locks", options=_OPTIONS,
+                keepalives_idle=5, keepalives_interval=3, keepalives_count=3,
+            )  # fmt: skip
+            self._connection.autocommit = True
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"SELECT {function}(hashtextextended('framequeue session ' || %s, 0))", (name,))
+            (answer,) = cursor.fetchone() or (False,)
+            return bool(answer)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from storage.database import driver_url
+from storage.database import Database, driver_url
 
 
 class DatabaseSettings(BaseSettings):
@@ -27,3 +27,12 @@ class DatabaseSettings(BaseSettings):
     def _must_be_postgresql(cls, value: SecretStr) -> SecretStr:
         driver_url(value.get_secret_value())
         return value
+
+
+def open_database(settings: DatabaseSettings, *, pool_size: int | None = None) -> Database:
+    """The database of a process, as its settings say; make it after a fork."""
+    return Database(
+        settings.database_url.get_secret_value(),
+        pool_size=pool_size or settings.database_pool_size,
+        statement_timeout_seconds=settings.database_statement_timeout_seconds,
+    )

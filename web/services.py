@@ -16,6 +16,7 @@ from storage.objects.open_store import open_store
 from storage.objects.port import ObjectStore
 from storage.registry import Registry
 from storage.replay_orders import ReplayOrders
+from storage.settings import open_database
 from storage.uploads import UploadStore
 from storage.webhook_secrets import WebhookSecretStore
 from storage.webhooks import WebhookStore
@@ -64,7 +65,7 @@ class Services:
 
 def build_services(settings: WebSettings) -> Services:
     """Wire the process; call it after a fork."""
-    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+    database = open_database(settings)
     redis_url = settings.redis_url.get_secret_value()
     registry = Registry(database)
     depth, fleet = Depth(database), Fleet(database)

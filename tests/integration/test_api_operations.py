@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import text
 
 from storage.access import make_secret
 from storage.errors import ObjectStoreUnavailable
@@ -126,6 +127,19 @@ class DownStore:
 
     def check(self) -> None:
         raise ObjectStoreUnavailable("no route to 10.0.0.1")
+
+
+def test_with_the_database_read_only_nothing_is_acknowledged_and_reading_goes_on(api: Api) -> None:
+    job_id = api.submitted()["id"]
+    with api.services.database.transaction() as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar_one()
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    api.services.database.close()
+    for response in (api.submit(), api.post(f"/v1/jobs/{job_id}/cancel"), api.call("DELETE", f"/v1/jobs/{job_id}")):
+        assert (response.status_code, response.get_json()["code"]) == (503, "database.unavailable")
+        assert response.headers["Retry-After"]
+    assert api.get(f"/v1/jobs/{job_id}").get_json()["state"] == "queued"
+    assert [job["id"] for job in api.get("/v1/jobs").get_json()["jobs"]] == [job_id]
 
 
 def test_without_the_object_store_a_submission_is_503_and_ready_names_it(api: Api) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from deploy.local.child import kill_group
 from storage.database import Database
@@ -21,6 +22,7 @@ from storage.fleet import WorkerRow
 from storage.job import JobState, Priority, SegmentKind, SegmentState
 from storage.migrate import upgrade
 from storage.migrations import HEAD
+from storage.settings import DatabaseSettings, open_database
 from tests import services
 
 
@@ -122,6 +124,55 @@ def test_a_slow_statement_is_ended_and_reported_as_unavailable(database_url: str
     with pytest.raises(DatabaseUnavailable, match="statement timeout"):
         one(database, "SELECT pg_sleep(5)")
     assert one(database) == 1
+    database.close()
+
+
+LATER = {
+    "08006": "connection failure",
+    "25006": "read-only transaction",
+    "25P03": "idle in transaction for too long",
+    "25P04": "transaction timeout",
+    "40001": "serialization failure",
+    "40P01": "deadlock",
+    "53000": "insufficient resources",
+    "53100": "disk full",
+    "53200": "out of memory",
+    "53300": "too many connections",
+    "53400": "a configured limit",
+    "55P03": "lock not available",
+    "57014": "statement timeout",
+    "57P01": "shutdown by an administrator",
+    "57P02": "crash of another session",
+    "57P03": "starting up",
+    "57P05": "idle for too long",
+    "58000": "system error",
+    "58030": "I/O error",
+}
+NEVER = {
+    "22003": "number out of range",
+    "23505": "unique violation",
+    "42P01": "no such table",
+    "42501": "no right",
+    "54000": "a row too large for its index",
+    "54001": "statement too complex",
+    "XX001": "data corrupted",
+}
+
+
+@pytest.mark.parametrize("code", [*LATER, *NEVER])
+def test_every_error_says_whether_to_come_back_later(database: Database, code: str) -> None:
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'as if: {(LATER | NEVER)[code]}' USING ERRCODE = '{code}'; END $$"
+    expected = DatabaseUnavailable if code in LATER else DBAPIError
+    with pytest.raises(expected, match="as if"), database.transaction() as connection:
+        connection.execute(text(raising))
+    assert one(database) == 1
+
+
+def test_the_setting_of_the_statement_timeout_is_heeded(database_url: str) -> None:
+    settings = DatabaseSettings(database_url=SecretStr(database_url), database_statement_timeout_seconds=0.1)
+    database = open_database(settings)
+    with pytest.raises(DatabaseUnavailable, match="statement timeout"):
+        one(database, "SELECT pg_sleep(5)")
     database.close()
 
 

@@ -8,6 +8,7 @@ from prometheus_client import start_http_server
 
 from storage.database import Database
 from storage.fleet import Fleet
+from storage.settings import open_database
 from storage.upkeep import Upkeep
 from workers.dispatcher.batch_duties import batch_duties
 from workers.dispatcher.doorbells import Doorbells
@@ -27,9 +28,8 @@ CONNECTIONS_PER_DUTY = 2
 
 def build(settings: DispatcherSettings, resources: ExitStack) -> Dispatcher:
     """Open what the duties need, to be closed with ``resources``."""
-    url = settings.database_url.get_secret_value()
     least = 11 * CONNECTIONS_PER_DUTY + settings.ingest_concurrency
-    database = Database(url, pool_size=max(settings.database_pool_size, least))
+    database = open_database(settings, pool_size=max(settings.database_pool_size, least))
     resources.callback(database.close)
     redis_url = settings.redis_url.get_secret_value()
     doorbell = Doorbell(redis_url)
