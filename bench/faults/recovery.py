@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from bench.faults.history import Event, History
@@ -30,7 +32,7 @@ def recovery_seconds(history: History, kills: Iterable[Kill]) -> list[float]:
     and lives on, later claims do not.
     """
     times: defaultdict[str, list[float]] = defaultdict(list)
-    for kill in kills:
+    for kill in sorted(kills, key=attrgetter("at")):
         for worker_id in kill.worker_ids:
             times[worker_id].append(kill.at)
     return [seconds for events in history.events.values() for seconds in _of_job(events, times)]
@@ -53,7 +55,8 @@ def _of_job(events: Sequence[Event], times: Mapping[str, Sequence[float]]) -> It
     def let_go(segment_id: str, at: float) -> None:
         claim = held.pop(segment_id, None)
         if claim is not None:
-            idle[segment_id] += [kill for kill in times.get(claim.worker_id or "", ()) if claim.at <= kill < at]
+            hurt = times.get(claim.worker_id or "", ())
+            idle[segment_id] += hurt[bisect_left(hurt, claim.at) : bisect_left(hurt, at)]
 
     for event in events:
         over = [event.segment_id] if event.segment_id is not None else list(held | idle) if event.kind in ENDS else []
