@@ -45,7 +45,8 @@ def jobs_of(
     news: list[tuple[Draft, NewJob]] = []
     refused: list[Refused] = []
     taken: list[str] = []
-    for draft in drafts:
+    # jobs sort as their items do
+    for draft, job_id in zip(drafts, sorted(new_id() for _ in drafts), strict=True):
         upload_id = draft.record.get("upload_id")
         if upload_id is None:
             source = InputRef(filename=draft.record.get("filename"), source_url=draft.record["source_url"])
@@ -56,7 +57,8 @@ def jobs_of(
             message = f"upload {upload_id} is not there any more, or was taken by another job"
             refused.append((draft, {"code": "upload.unknown", "message": message}))
             continue
-        news.append((draft, _new_job(batch_id, tenant, draft.record, source, now)))
+        owner = {"id": job_id, "tenant": tenant, "batch_id": batch_id}
+        news.append((draft, _new_job(owner, draft.record, source, now)))
     if taken:
         connection.execute(_TAKE_UPLOADS, {"ids": taken})
     return news, refused
@@ -69,13 +71,10 @@ def _locked_uploads(connection: Connection, tenant: str, drafts: Sequence[Draft]
     return {row.id: row for row in connection.execute(_LOCK_UPLOADS, {"ids": ids, "tenant": tenant})}
 
 
-def _new_job(batch_id: str, tenant: str, record: Mapping[str, Any], source: InputRef, now: datetime) -> NewJob:
+def _new_job(owner: Mapping[str, Any], record: Mapping[str, Any], source: InputRef, now: datetime) -> NewJob:
     run_after = record.get("run_after")
     seconds = record.get("expires_in_seconds")
     return NewJob(
-        id=new_id(),
-        tenant=tenant,
-        batch_id=batch_id,
         input=source,
         state=JobState.UPLOADING if source.key is None else JobState.QUEUED,
         priority=Priority(record["priority"]),
@@ -85,6 +84,7 @@ def _new_job(batch_id: str, tenant: str, record: Mapping[str, Any], source: Inpu
         upload_id=record.get("upload_id"),
         allow_partial=bool(record.get("allow_partial")),
         webhook_url=record.get("webhook_url"),
+        **owner,
         **{name: record[name] for name in _SAME},
     )
 

@@ -101,9 +101,10 @@ class Chunk:
 class BatchMaker:
     """Steps of the duty ``batches``."""
 
-    def __init__(self, database: Database, *, chunk: int = CHUNK) -> None:
+    def __init__(self, database: Database, *, chunk: int = CHUNK, canceled_at_once: int = CANCELED_AT_ONCE) -> None:
         self._database = database
         self._chunk = chunk
+        self._canceled_at_once = canceled_at_once
 
     def work(self) -> Sequence[BatchWork]:
         """Return every batch that is not at rest, oldest first."""
@@ -137,7 +138,9 @@ class BatchMaker:
     def cancel_jobs(self, batch_id: str) -> int:
         """End some unfinished jobs of a canceled batch; return how many, 0 when none are left."""
         with self._database.transaction() as connection:
-            ids = list(connection.execute(_TO_CANCEL, {"id": batch_id, "limit": CANCELED_AT_ONCE} | _LIVE).scalars())
+            ids = list(
+                connection.execute(_TO_CANCEL, {"id": batch_id, "limit": self._canceled_at_once} | _LIVE).scalars()
+            )
             locked = lock_jobs(connection, ids)
             ended = end_jobs(connection, [JobEnd(job_id, JobState.CANCELED) for job_id in sorted(locked)])
             if not ids:
