@@ -270,4 +270,5 @@ def order_document(order: ReplayOrder) -> ReplayOrderDocument:
     """Return the document of an order."""
     names = ReplayOrderDocument.model_fields
     fields = {name: getattr(order, name) for name in names}
-    return ReplayOrderDocument(**(fields | {"filter": order.filter.summary() or {"all": True}}))
+    told = order.filter.summary()
+    return ReplayOrderDocument(**(fields | {"filter": told if set(told) - {"tenant"} else told | {"all": True}}))
