@@ -19,7 +19,7 @@ from workers.idle import IdleWatch
 from workers.logs import get_logger
 from workers.scratch import OwnFolder, reserve_counts, sweep
 from workers.settings import WorkerSettings
-from workers.stacks import blamed, silent_for
+from workers.stacks import blamed, end_of
 
 log = get_logger(__name__)
 
@@ -113,9 +113,7 @@ class MainProcess:
             from workers.metrics import LOST_CHILDREN  # noqa: PLC0415 - only after the environment names the folder
 
             LOST_CHILDREN.inc()
-            silent, stack = silent_for(dump), blamed(dump)
-            if silent:
-                how = f"the worker process gave no sign of life for {silent} and was ended"
+            how, stack = end_of(dump) or how, blamed(dump)
             lost = self._fleet.lose_child(child.worker_id, reason=how, stack=stack or None)
             log.error("child.died", pid=child.pid, worker=child.worker_id, how=how, segments=lost.segments, stack=stack)
         self._ring(lost)

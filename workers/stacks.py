@@ -9,6 +9,7 @@ MAX_FRAMES = 40
 MAX_CHARACTERS = 6000
 
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>\S+)')
+_CRASH = re.compile(r"^Fatal Python error: (?P<what>.+)", re.MULTILINE)
 _TIMEOUT = re.compile(r"^Timeout \((?P<after>[\d:.]+)\)!")
 
 
@@ -32,7 +33,9 @@ def blamed(dump: str) -> str:
     return stack[-MAX_CHARACTERS:]
 
 
-def silent_for(dump: str) -> str | None:
-    """Return how long the process had given no sign of life (``0:02:00``) when its watchdog ended it, else None."""
-    found = _TIMEOUT.match(dump)
-    return found["after"] if found else None
+def end_of(dump: str) -> str | None:
+    """Say in words what ended the process, where its watchdog or its crash handler has left word of it."""
+    silent, crash = _TIMEOUT.match(dump), _CRASH.match(dump)
+    if silent:
+        return f"the worker process gave no sign of life for {silent['after']} and was ended"
+    return f"the worker process crashed: {crash['what']}" if crash else None

@@ -39,3 +39,30 @@ class HangsWhenBright(Motion):
             while True:
                 ctypes.PyDLL(None).sleep(600)
         return super().infer(frames, params, shelf)
+
+
+class WedgedWhenBright(Motion):
+    """Motion whose main thread, on a bright picture, waits for ever while every other thread lives."""
+
+    spec = replace(Motion.spec, name="wedged_when_bright")
+
+    def infer(self, frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> Any:
+        if any(frame.image.mean() > 200 for frame in frames):
+            logging.getLogger(__name__).warning("test.hangs")
+            self.wait_for_nobody()
+        return super().infer(frames, params, shelf)
+
+    def wait_for_nobody(self) -> None:
+        while True:
+            time.sleep(600)
+
+
+class CrashesWhenBright(Motion):
+    """Motion that, on a bright picture, reads memory that is not there."""
+
+    spec = replace(Motion.spec, name="crashes_when_bright")
+
+    def infer(self, frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> Any:
+        if any(frame.image.mean() > 200 for frame in frames):
+            ctypes.string_at(0)
+        return super().infer(frames, params, shelf)
