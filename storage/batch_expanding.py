@@ -87,14 +87,14 @@ class BatchExpander:
             batch = connection.execute(_LOCK, {"id": at.batch_id}).one_or_none()
             if batch is None:
                 return 0
-            room = batch.items_max - batch.items_total
-            fits = keys[: max(0, room)]
-            progress = {"after": fits[-1] if fits else at.after, "parts": at.parts + len(fits)}
+            files = [key for key in keys if not key.endswith("/")]  # consoles make objects of folders
+            fits = files[: max(0, batch.items_max - batch.items_total)]
+            progress = {"after": keys[-1] if keys else at.after, "parts": at.parts + len(fits)}
             where = {"id": at.batch_id, "place": at.index, "parts": at.parts, "after": at.after}
             if not connection.execute(_MOVE, where | {"progress": dump(progress)}).rowcount:
                 return 0
             _insert(connection, at, fits)
-            if len(fits) < len(keys):
+            if len(fits) < len(files):
                 _end(
                     connection, at, "batch.full", f"a batch may have {batch.items_max} items; the first ones were taken"
                 )

@@ -35,12 +35,14 @@ class Prefixes:
         listing: Listing,
         *,
         patience_seconds: float = 3600.0,
+        page: int = PAGE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``patience_seconds``: how long a store that does not answer is tried before the prefix is given up."""
         self._expander = expander
         self._listing = listing
         self._patience_seconds = patience_seconds
+        self._page_size = page
         self._clock = clock
         #: (batch, index) -> since when it fails, and when it is tried again
         self._waits: dict[tuple[str, int], tuple[float, float]] = {}
@@ -64,12 +66,12 @@ class Prefixes:
     def _page(self, at: Expansion) -> bool:
         """List and take one page; return whether there may be more at once."""
         try:
-            keys = self._listing.list(at.record["prefix"], at.tenant, after=at.after, limit=PAGE)
+            keys = self._listing.list(at.record["prefix"], at.tenant, after=at.after, limit=self._page_size)
         except FetchError as error:
             self._failed(at, error)
             return False
         self._waits.pop((at.batch_id, at.index), None)
-        self._expander.page(at, keys, last=len(keys) < PAGE)
+        self._expander.page(at, keys, last=len(keys) < self._page_size)
         return True
 
     def _failed(self, at: Expansion, error: FetchError) -> None:
