@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 import httpx2
@@ -64,6 +65,19 @@ class Order:
     params: Mapping[str, Any] = field(default_factory=dict)
     media: Callable[[int], bytes] = barcode.still
     filename: str = "still.png"
+    #: how many rows the result must have; None: that is not looked at
+    rows: int | None = 1
+
+
+def clip_order(seconds: int, **params: Any) -> Order:
+    """A clip of so many seconds, of which every frame is read; a number is encoded once, however often it is sent."""
+    every_frame = {"sampler": {"policy": "stride", "stride": 1}}
+    return Order("barcode", {**every_frame, **params}, partial(_clip, seconds), "clip.mp4", seconds * barcode.RATE)
+
+
+@lru_cache(64)
+def _clip(seconds: int, number: int) -> bytes:
+    return barcode.clip(number, seconds)
 
 
 class Load:
@@ -84,6 +98,8 @@ class Load:
         self._pacing_over = threading.Event()
         self._running: list[threading.Thread] = []
         self.requests: list[Sent] = []
+        #: what was submitted under each key
+        self.orders: dict[str, Order] = {}
         self.samples: list[Sample] = []
         self.errors: list[BaseException] = []
 
@@ -203,6 +219,7 @@ class Load:
         """POST one; again under the same key, the next web is asked."""
         key = f"{self._prefix}-{number}"
         with self._lock:
+            self.orders[key] = order
             web = (number + len(self.requests)) % len(clients)
         form = {"pipeline": order.pipeline, "params": json.dumps(dict(order.params))}
         files = {"file": (order.filename, order.media(number))}

@@ -28,6 +28,12 @@ def spread(values: Iterable[float], digits: int = 2) -> Mapping[str, float]:
     }
 
 
+def within(recovery: Mapping[str, float | int | None], name: str, limit_seconds: float) -> bool:
+    """Whether a recovery time is known and within its limit; of no recovery at all too."""
+    seconds = recovery[name]
+    return recovery["count"] == 0 or (seconds is not None and seconds <= limit_seconds)
+
+
 def statuses(requests: Iterable[Sent]) -> Mapping[str, int]:
     """How often each status was answered; ``none`` where there was no answer."""
     counted: dict[str, int] = {}

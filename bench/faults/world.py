@@ -13,8 +13,11 @@ from typing import TypeVar
 
 from bench.embedded import EmbeddedStack, eventually, running_stack
 from bench.faults.books import Books
+from bench.faults.history import read_history
 from bench.faults.load import Load
 from bench.faults.nemesis import Injection, Nemesis
+from bench.faults.recovery import percentiles, recovery_seconds
+from storage.objects.port import ObjectStore
 
 Kept = TypeVar("Kept")
 
@@ -44,6 +47,14 @@ class World:
         self.terms = terms
         self.rng = random.Random(f"{name} {terms.seed}")
         self.injected: list[Injection] = []
+        #: jobs that were acknowledged to somebody else than the load, and jobs that were erased on purpose
+        self.promised: set[str] = set()
+        self.erased: set[str] = set()
+        #: others than the load submit, without telling; jobs may be unfinished at the end
+        self.strangers_welcome = False
+        self.cut_short = False
+        #: where the stack keeps objects, if not in its own folder
+        self.store: ObjectStore | None = None
         self._exits = ExitStack()
         self._begun = time.monotonic()
         self._stack: EmbeddedStack | None = None
@@ -155,9 +166,11 @@ class World:
         """Wait for a condition; return how long that took. Raises: AssertionError."""
         return eventually(holds, timeout_seconds, f"{otherwise} after {timeout_seconds:.0f} s")
 
-    def recovery(self) -> Mapping[str, float]:
-        """Seconds from each kill to the next claim or the end of what the victim held."""
-        return {}
+    def recovery(self) -> Mapping[str, float | int | None]:
+        """Seconds from each kill to the next claim or the end of what the victim held: count, p50, p90, p99, max."""
+        history = read_history(self.stack.state.database_url)
+        kills = [injection for injection in self.injected if injection.kind == "kill"]
+        return percentiles(recovery_seconds(history, kills))
 
     def _told(self, injection: Injection) -> None:
         self.injected.append(injection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from bench.faults.measure import within
 from bench.faults.scenario import Outcome
 from bench.faults.world import World
 
@@ -34,7 +35,7 @@ class KillChild:
         states = world.books.states()
         recovery = world.recovery()
         figures = {"jobs": len(world.load.job_ids), "kills": len(world.injected), "recovery_seconds": recovery}
-        passed = set(states) == {"succeeded"} and recovery.get("p99", 0.0) <= RECOVERY_P99_SECONDS
+        passed = set(states) == {"succeeded"} and within(recovery, "p99", RECOVERY_P99_SECONDS)
         return Outcome(passed, figures, f"jobs: {dict(states)}")
 
     def _kill_one(self, world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.faults.load import Order
+from bench.faults.measure import within
 from bench.faults.scenario import Outcome
 from bench.faults.world import World
 
@@ -35,7 +36,7 @@ class KillWorker:
         figures = {
             "jobs": len(world.load.job_ids), "kills": len(world.injected), "held": held, "recovery_seconds": recovery,
         }  # fmt: skip
-        passed = set(states) == {"succeeded"} and recovery.get("max", 0.0) <= RECOVERY_SECONDS
+        passed = set(states) == {"succeeded"} and within(recovery, "max", RECOVERY_SECONDS)
         return Outcome(passed, figures, f"jobs: {dict(states)}")
 
     def _busy(self, world: World, part: str) -> bool:
