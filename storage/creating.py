@@ -13,7 +13,7 @@ from storage.ending import lock_jobs
 from storage.errors import BatchNotFound, IdempotencyConflict, StateConflict, UploadNotFound
 from storage.fairness import admit
 from storage.ids import is_id, new_id
-from storage.job import InputRef, JobState, NewJob, Priority
+from storage.job import InputRef, JobState, NewJob, Priority, Weight
 from storage.job_rows import JOB_COLUMNS, job_from_row
 from storage.jsonb import clean_text, dump
 
@@ -66,6 +66,7 @@ _ATTACH = text("""
         UPDATE jobs SET
             state = 'queued', queued_at = clock_timestamp(), updated_at = clock_timestamp(), stage = NULL,
             input_key = :key, input_size_bytes = :size_bytes, input_etag = :etag, input_sha256 = :sha256,
+            size_class = coalesce(:size_class, size_class), cost_seconds = coalesce(:cost_seconds, cost_seconds),
             input_filename = coalesce(:filename, input_filename),
             input_content_type = coalesce(:content_type, input_content_type)
         WHERE id = CAST(:id AS uuid)
@@ -108,13 +109,15 @@ def enqueue(connection: Connection, job_id: str, job: Row[Any], priority: Priori
     connection.execute(_INSERT_PLAN, {"segment_id": new_id(), "job_id": job_id, "tag": tag})
 
 
-def attach_input(connection: Connection, job_id: str, source: InputRef) -> bool:
+def attach_input(connection: Connection, job_id: str, source: InputRef, weight: Weight | None = None) -> bool:
     """``uploading`` -> ``queued``; see ``JobStore.attach_input``."""
     job = lock_jobs(connection, [job_id]).get(job_id)
     if job is None or job.state is not JobState.UPLOADING:
         return False
     fields = {
         "id": job_id,
+        "size_class": weight.size_class if weight else None,
+        "cost_seconds": weight.cost_seconds if weight else None,
         "key": source.key,
         "size_bytes": source.size_bytes,
         "etag": source.etag,

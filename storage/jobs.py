@@ -16,14 +16,12 @@ from storage.ending import JobEnd, end_jobs, lock_jobs
 from storage.errors import JobNotFound
 from storage.history import timeline
 from storage.ids import is_id
-from storage.job import Fault, InputRef, Job, JobState, NewJob, Rows, SegmentState
+from storage.job import Fault, InputRef, Job, JobState, NewJob, Rows, SegmentState, Weight
 from storage.job_rows import JOB_COLUMNS, job_from_row
 
 __all__ = ["Created", "JobFilter", "JobStore", "Page", "QueuePlace", "SegmentResult"]
 
 _GET = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = CAST(:id AS uuid)")  # noqa: S608 - fixed text
-
-_UPLOADING = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE state = 'uploading' ORDER BY id LIMIT :limit")  # noqa: S608 - fixed text
 
 _SEGMENT_RESULTS = text("""
     SELECT index, state, start_pts, end_pts, frames, rows_count, rows_size_bytes, rows_sha256, rows_inline, rows_key
@@ -106,15 +104,18 @@ class JobStore:
             _get(connection, job_id, tenant)
             return erasing.erase(connection, job_id, by)
 
-    def attach_input(self, job_id: str, source: InputRef) -> bool:
-        """``uploading`` -> ``queued`` once the input lies in our store; False when the job has ended meanwhile."""
+    def attach_input(self, job_id: str, source: InputRef, weight: Weight | None = None) -> bool:
+        """``uploading`` -> ``queued`` once the input lies in our store; False when the job has ended meanwhile.
+
+        ``weight``: what the input turned out to be, where that is known.
+        """
         with self._database.transaction() as connection:
-            return creating.attach_input(connection, job_id, source)
+            return creating.attach_input(connection, job_id, source, weight)
 
     def uploading(self, limit: int) -> Sequence[Job]:
-        """Jobs whose remote input must still be copied in, oldest first."""
+        """Jobs whose remote input must still be copied in: of each tenant in turn the oldest."""
         with self._database.transaction() as connection:
-            return [job_from_row(row) for row in connection.execute(_UPLOADING, {"limit": limit})]
+            return listing.uploading(connection, limit)
 
     def segment_results(self, job_id: str, run: int) -> Sequence[SegmentResult]:
         """Infer segments of a run in order of time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -12,8 +13,29 @@ from sqlalchemy.engine import Connection
 from storage.answers import JobFilter, Page
 from storage.errors import CursorInvalid
 from storage.ids import is_id
+from storage.job import Job
 from storage.job_rows import JOB_COLUMNS, job_from_row
 from storage.jsonb import dump
+
+# Goes from tenant to tenant along the index of those that wait, so that one's flood hides nobody behind it.
+_UPLOADING = text(f"""
+    WITH RECURSIVE waiting AS (
+        (SELECT tenant FROM jobs WHERE state = 'uploading' ORDER BY tenant LIMIT 1)
+        UNION ALL
+        SELECT next.tenant FROM waiting CROSS JOIN LATERAL (
+            SELECT j.tenant FROM jobs j WHERE j.state = 'uploading' AND j.tenant > waiting.tenant
+            ORDER BY j.tenant LIMIT 1) AS next
+    )
+    SELECT {JOB_COLUMNS} FROM waiting CROSS JOIN LATERAL (
+        SELECT *, row_number() OVER (ORDER BY j.id) AS turn FROM jobs j
+        WHERE j.state = 'uploading' AND j.tenant = waiting.tenant ORDER BY j.id LIMIT :limit) AS jobs
+    ORDER BY jobs.turn, jobs.id LIMIT :limit
+""")  # noqa: S608 - fixed text
+
+
+def uploading(connection: Connection, limit: int) -> Sequence[Job]:
+    """Return jobs that wait for their input, of each tenant in turn the oldest."""
+    return [job_from_row(row) for row in connection.execute(_UPLOADING, {"limit": limit})]
 
 
 def page(connection: Connection, tenant: str, where: JobFilter, *, cursor: str | None, limit: int) -> Page:

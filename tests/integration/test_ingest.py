@@ -156,6 +156,30 @@ def test_a_url_becomes_a_queued_job_whose_input_lies_in_our_store(bed: Bed, sour
     assert bed.told == [job.id]
 
 
+@pytest.mark.parametrize(
+    ("head", "size_class"),
+    [(b"\xff\xd8\xff\xe0", "short"), (b"\x89PNG\r\n\x1a\n", "short"), (b"GIF89a", "long"), (b"\x1a\x45\xdf\xa3", "long"),
+     (b"0.1,0.2", "long")],
+)  # fmt: skip
+def test_a_still_goes_to_the_queue_where_stills_run_together(
+    bed: Bed, source: Source, head: bytes, size_class: str
+) -> None:
+    source.answer("/a", 200, head + bytes(100_000))
+    job = bed.settled(source.url("/a"))
+    assert (job.state, job.size_class) == (JobState.QUEUED, size_class)
+    assert bed.rings.rung == [("cpu", size_class)]
+    with bed.database.transaction() as connection:
+        assert connection.execute(text("SELECT size_class FROM segments")).scalars().all() == [size_class]
+
+
+def test_a_flood_of_one_tenant_hides_nobodys_input(bed: Bed) -> None:
+    flood = [bed.submit("http://127.0.0.1:9/a", tenant="many") for _ in range(30)]
+    other, last = bed.submit("http://127.0.0.1:9/a", tenant="few"), bed.submit("http://127.0.0.1:9/a", tenant="last")
+    looked_at = [job.id for job in bed.jobs.uploading(6)]
+    assert looked_at == [flood[0], other, last, *flood[1:4]]
+    assert len(bed.jobs.uploading(100)) == 32
+
+
 def test_what_the_client_said_of_its_file_goes_before_what_the_source_says(bed: Bed, source: Source) -> None:
     source.answer("/x", 200, b"x", Content_Type="application/octet-stream")
     job = bed.settled(source.url("/x"), filename="holiday.mp4", content_type="video/mp4")

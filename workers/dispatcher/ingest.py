@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 import tenacity
 from prometheus_client import Counter
 
+from pipeline.errors import MediaError
+from pipeline.sniff import HEAD_BYTES, sniff
 from storage.errors import JobNotFound, ObjectTooLarge, StorageError
 from storage.ids import new_id
-from storage.job import Fault, InputRef, Job, JobState
+from storage.job import Fault, InputRef, Job, JobState, Weight
 from storage.jobs import JobStore
 from storage.objects.keys import ingest_key
 from storage.objects.port import ObjectStore, StoredObject
@@ -39,6 +41,11 @@ BYTES = Counter("framequeue_ingest_bytes_total", "Bytes of remote inputs copied 
 
 #: jobs looked at in one pass; those that wait for a broken source must not hide the ones behind them
 LOOKED_AT = 2000
+#: how often the list of waiting jobs is made anew while it is worked off: who came meanwhile takes turns too
+REFRESH_SECONDS = 5.0
+#: until the plan knows better: seconds of work for a still, and per MiB of a video; as for a submitted file
+STILL = Weight("short", 0.2)
+LONG_COST_SECONDS_PER_MIB = 0.5
 #: tries of one copy before it waits for a later pass
 TRIES = 3
 FIRST_WAIT_SECONDS = 5.0
@@ -114,11 +121,13 @@ class Ingest:
         self._stop = threading.Event()
         self._crew = Crew(concurrency, self._ingest, name="ingest")
         self._waits: dict[str, _Wait] = {}
+        self._looked_at = float("-inf")
 
     def run_pass(self) -> None:
         """Give the copy threads what waits for its input, if they run short. Raises: DatabaseUnavailable."""
-        if not self._crew.has_room():
+        if not self._crew.has_room() and time.monotonic() < self._looked_at + REFRESH_SECONDS:
             return
+        self._looked_at = time.monotonic()
         waiting = {job.id: job for job in self._jobs.uploading(LOOKED_AT)}
         for job_id in [job_id for job_id in self._waits if job_id not in waiting]:
             del self._waits[job_id]
@@ -154,7 +163,7 @@ class Ingest:
     def _settled(self, job: Job) -> str:
         """Copy and attach, or find out why not; return the outcome's name. Raises: DatabaseUnavailable."""
         try:
-            source = self._copied_with_retries(job)
+            source, weight = self._copied_with_retries(job)
         except NoLongerWantedError:
             return "unwanted"
         except Exception as error:
@@ -163,14 +172,14 @@ class Ingest:
             waited_seconds = (datetime.now(UTC) - job.updated_at).total_seconds()
             fault = verdict(error, waited_seconds, self._patience_seconds)
             return self._failed(job, fault) if fault else self._postponed(job, error)
-        return self._attached(job, source)
+        return self._attached(job, source, weight)
 
     def _postponed(self, job: Job, error: Exception) -> str:
         self._later(job)
         log.warning("ingest.postponed", job_id=job.id, error=repr(error))
         return "postponed"
 
-    def _copied_with_retries(self, job: Job) -> InputRef:
+    def _copied_with_retries(self, job: Job) -> tuple[InputRef, Weight]:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, FetchError) and error.transient),
             stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_when_event_set(self._stop),
@@ -180,21 +189,22 @@ class Ingest:
         )
         return retrying(self._copied, job)
 
-    def _copied(self, job: Job) -> InputRef:
+    def _copied(self, job: Job) -> tuple[InputRef, Weight]:
         """Copy once. Raises: FetchError, StorageError, NoLongerWantedError."""
         url = job.input.source_url or ""
+        head = bytearray()
         with self._sources.open(url, job.tenant) as fetched:
             content_type = job.input.content_type or fetched.content_type
             stored = self._objects.put(
                 ingest_key(job.id, new_id()),
-                pulled(self._watched(job, fetched)),
+                pulled(self._watched(job, fetched, head)),
                 content_type=content_type,
                 limit_bytes=self._max_bytes,
             )
-            return _input_of(job, fetched, stored)
+            return _input_of(job, fetched, stored), weight_of(bytes(head), stored.size_bytes)
 
-    def _watched(self, job: Job, fetched: Fetched) -> Callable[[int], bytes]:
-        """Read the source's bytes as long as somebody wants them."""
+    def _watched(self, job: Job, fetched: Fetched, head: bytearray) -> Callable[[int], bytes]:
+        """Read the source's bytes as long as somebody wants them; keep the first ones in ``head``."""
         look_at = time.monotonic() + STILL_WANTED_SECONDS
 
         def pull(size: int) -> bytes:
@@ -207,6 +217,7 @@ class Ingest:
                     raise NoLongerWantedError
             # what has come so far: filling a buffer from a slow source would hide a cancel for minutes
             piece = fetched.body.read1(size)
+            head.extend(piece[: HEAD_BYTES - len(head)])
             BYTES.inc(len(piece))
             return piece
 
@@ -219,12 +230,12 @@ class Ingest:
             return False
         return now.state is JobState.UPLOADING and now.run == job.run
 
-    def _attached(self, job: Job, source: InputRef) -> str:
+    def _attached(self, job: Job, source: InputRef, weight: Weight) -> str:
         """Queue the job. Were the commit's answer lost, the object would stay, for the row may name it."""
-        if not self._jobs.attach_input(job.id, source):
+        if not self._jobs.attach_input(job.id, source, weight):
             self._objects.delete([source.key or ""])
             return "unwanted"
-        self._doorbell.ring(job.lane, job.size_class)
+        self._doorbell.ring(job.lane, weight.size_class)
         self._tell(job.id)
         log.info("ingest.done", job_id=job.id, size_bytes=source.size_bytes)
         return "copied"
@@ -237,6 +248,17 @@ class Ingest:
 
     def _later(self, job: Job) -> None:
         self._waits.setdefault(job.id, _Wait()).longer(time.monotonic())
+
+
+def weight_of(head: bytes, size_bytes: int) -> Weight:
+    """Judge by its first bytes whether an input is a still, to be run with others of its kind, or to be played."""
+    try:
+        found = sniff(head)
+    except MediaError:
+        found = None  # the worker says what is wrong with it
+    if found is not None and found.kind == "image" and "GIF" not in found.formats:
+        return STILL
+    return Weight("long", max(1.0, size_bytes / 1024**2 * LONG_COST_SECONDS_PER_MIB))
 
 
 def _fault(code: str, message: str) -> Fault:

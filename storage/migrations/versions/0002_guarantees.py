@@ -23,6 +23,7 @@ ALTER TABLE jobs
 CREATE INDEX jobs_dead ON jobs (error_fingerprint, id)
     INCLUDE (tenant, pipeline, error_code, finished_at, same_error_runs)
     WHERE state = 'dead' AND discarded_at IS NULL;
+CREATE INDEX jobs_uploading ON jobs (tenant, id) WHERE state = 'uploading';
 CREATE INDEX jobs_by_batch ON jobs (batch_id, state, id) WHERE batch_id IS NOT NULL;
 CREATE INDEX jobs_with_input ON jobs (finished_at)
     WHERE finished_at IS NOT NULL AND input_key IS NOT NULL AND (state <> 'dead' OR discarded_at IS NOT NULL);
