@@ -48,9 +48,10 @@ class Erasure:
 
 
 _SINCE = text("""
-    SELECT e.input_key FROM erasures e WHERE e.at > :after AND e.input_key IS NOT NULL ORDER BY e.at LIMIT :limit
+    SELECT clock_timestamp() AS now, ARRAY(
+        SELECT e.input_key FROM erasures e WHERE e.at > CAST(:after AS timestamptz) AND e.input_key IS NOT NULL
+        ORDER BY e.at LIMIT :limit) AS keys
 """)
-_NOW = text("SELECT clock_timestamp()")
 
 _DUE = text("""
     SELECT job_id::text AS job_id, input_key, looks FROM erasures WHERE look_at <= clock_timestamp()
@@ -74,16 +75,13 @@ class Erasures:
         self._database = database
 
     def since(self, after: datetime | None) -> Told:
-        """Return input keys erased since ``after``, the ``now`` of an earlier answer; None asks from now on."""
+        """Return input keys erased since ``after``, the ``now`` of an earlier answer; None never asked."""
+        where = {"after": None if after is None else after - COMMITTED_LATE, "limit": TOLD_MAX + 1}
         with self._database.transaction() as connection:
-            now: datetime = connection.execute(_NOW).scalar_one()
-            if after is None:
-                return Told([], now)
-            if after < now - KEPT:
-                return Told([], now, everything=True)
-            where = {"after": after - COMMITTED_LATE, "limit": TOLD_MAX + 1}
-            keys = connection.execute(_SINCE, where).scalars().all()
-        return Told([], now, everything=True) if len(keys) > TOLD_MAX else Told(keys, now)
+            row = connection.execute(_SINCE, where).one()
+        if after is None or after < row.now - KEPT or len(row.keys) > TOLD_MAX:
+            return Told([], row.now, everything=True)
+        return Told(row.keys, row.now)
 
     def due(self, limit: int = 100) -> Sequence[Erasure]:
         """Erasures whose objects should be looked for now."""

@@ -17,6 +17,7 @@ from pipeline.cage import Cage
 from pipeline.media import MediaLimits
 from pipeline.pipelines.catalog import load_pipelines
 from storage.database import Database
+from storage.erasures import Erasures
 from storage.fleet import Fleet
 from storage.ids import new_id
 from storage.jobs import JobStore
@@ -26,6 +27,7 @@ from storage.settings import open_database
 from storage.sql_claims import SqlClaims
 from workers.children import ROUSE, Child
 from workers.doorbell import Doorbell
+from workers.forgetting import Forgetting
 from workers.heartbeat import Pulse
 from workers.hints import CANCELS, Hints
 from workers.logs import get_logger
@@ -109,7 +111,11 @@ class ChildProcess:
         self._exit.callback(shelf.close)
         claims = SqlClaims(database)
         pulse = self._open_pulse(
-            settings, database, claims, partial(register, Registry(database), pipelines, shelf, settings.max_runtimes)
+            settings,
+            database,
+            claims,
+            partial(register, Registry(database), pipelines, shelf, settings.max_runtimes),
+            on_beat=Forgetting(Erasures(database), scratch),
         )
         cancels.listen(pulse.nudge)
         log.info("worker.child_ready", pipelines=sorted(pipelines), cage=cage.in_force, device=settings.device)
@@ -129,7 +135,15 @@ class ChildProcess:
             limits=_limits(settings),
         )
 
-    def _open_pulse(self, settings: WorkerSettings, database: Database, claims: SqlClaims, publish: Any) -> Pulse:
+    def _open_pulse(
+        self,
+        settings: WorkerSettings,
+        database: Database,
+        claims: SqlClaims,
+        publish: Any,
+        *,
+        on_beat: Callable[[], None],
+    ) -> Pulse:
         fleet = Fleet(database)
 
         def enroll() -> None:
@@ -145,7 +159,8 @@ class ChildProcess:
             )
 
         draining = partial(self._main.children.announce_draining, self.worker_id)
-        return self._exit.enter_context(Pulse(self.worker_id, claims, enroll, on_draining=draining))
+        pulse = Pulse(self.worker_id, claims, enroll, on_draining=draining, on_beat=on_beat)
+        return self._exit.enter_context(pulse)
 
 
 def _open_cage(settings: WorkerSettings) -> Cage:

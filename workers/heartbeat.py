@@ -45,6 +45,7 @@ class Pulse:
         register: Callable[[], None],
         *,
         on_draining: Callable[[], None] = lambda: None,
+        on_beat: Callable[[], None] = lambda: None,
         interval_seconds: float = INTERVAL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -52,6 +53,7 @@ class Pulse:
         self._claims = claims
         self._register = register
         self._on_draining = on_draining
+        self._on_beat = on_beat
         self._interval = interval_seconds
         self._clock = clock
         self._end = threading.Event()
@@ -102,7 +104,9 @@ class Pulse:
             self.registered = True
             log.info("worker.registered")
         sent, hold = self._clock(), self._hold
-        answer = self._claims.heartbeat(self.worker_id, hold.progress if hold else {})
+        answer = self._claims.heartbeat(
+            self.worker_id, hold.progress if hold else {}, in_hand={hold.claim.id} if hold else set()
+        )
         self._lease_until = sent + LEASE_SECONDS
         if answer.draining and not self.draining:
             log.info("worker.draining")
@@ -114,6 +118,7 @@ class Pulse:
         # a claim made while the beat was under way may be missing from the answer
         if hold is not None and hold.since < sent and hold.claim.id not in answer.held:
             hold.lost = True
+        self._on_beat()
 
     def _beat_safely(self) -> None:
         try:

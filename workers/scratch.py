@@ -7,8 +7,10 @@ import fcntl
 import hashlib
 import os
 import shutil
+import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,10 @@ from storage.objects.port import ObjectStore, StoredObject, Tick, no_tick
 LOCK_NAME = "lock"
 #: what prometheus_client gives such a file at first
 COUNTS_BYTES = 1 << 16
+#: what nobody has used for this long is not kept, however much room there is
+IDLE_SECONDS = 3600.0
+#: keys remembered as erased, for an input that is just being fetched
+FORGOTTEN_MAX = 10_000
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -70,19 +76,36 @@ def reserve_counts(folder: Path) -> None:
 class _Entry:
     path: Path
     stored: StoredObject
+    used_at: float
     users: int = 0
+    #: goes as soon as nobody uses it
+    doomed: bool = False
 
 
 class Scratch:
-    """Use as a context manager; one thread."""
+    """Use as a context manager. One thread takes inputs; any other may have it forget some."""
 
-    def __init__(self, root: Path, name: str, objects: ObjectStore, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        objects: ObjectStore,
+        *,
+        max_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``max_bytes``: how much is kept for later use; what is in use now comes on top."""
         self._own = OwnFolder(root / name)
         self.folder = self._own.path
         self._objects = objects
         self._max_bytes = max_bytes
+        self._clock = clock
+        #: over all below; never held while bytes flow
+        self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._forgotten: OrderedDict[str, None] = OrderedDict()
+        #: how often everything was forgotten
+        self._clearings = 0
 
     def __enter__(self) -> Scratch:
         self._own.open()
@@ -101,12 +124,34 @@ class Scratch:
         digest differ from what the job was submitted with.
         """
         entry = self._entry(source, tick)
-        entry.users += 1
         try:
             yield entry.path, entry.stored
         finally:
-            entry.users -= 1
+            with self._lock:
+                entry.users -= 1
+                entry.used_at = self._clock()
             self._evict()
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Delete copies of these objects, those in use as soon as they are not; and what was not used for long."""
+        with self._lock:
+            for key in keys:
+                self._forgotten[key] = None
+            while len(self._forgotten) > FORGOTTEN_MAX:
+                self._forgotten.popitem(last=False)
+            erased, unused_since = set(keys), self._clock() - IDLE_SECONDS
+            for entry in self._entries.values():
+                idle = entry.users == 0 and entry.used_at < unused_since
+                entry.doomed = entry.doomed or idle or entry.stored.key in erased
+        self._evict()
+
+    def forget_all(self) -> None:
+        """Delete every copy, those in use as soon as they are not."""
+        with self._lock:
+            self._clearings += 1
+            for entry in self._entries.values():
+                entry.doomed = True
+        self._evict()
 
     @property
     def size_bytes(self) -> int:
@@ -114,10 +159,14 @@ class Scratch:
         return sum(entry.stored.size_bytes for entry in self._entries.values())
 
     def _entry(self, source: InputRef, tick: Tick) -> _Entry:
+        """Return the copy, taken into use."""
         name = identity(source)
-        if name in self._entries:
-            self._entries.move_to_end(name)
-            return self._entries[name]
+        with self._lock:
+            clearings = self._clearings
+            if name in self._entries:
+                self._entries.move_to_end(name)
+                self._entries[name].users += 1
+                return self._entries[name]
         if source.key is None:
             raise ObjectNotFound("the job has no stored input")
         self._evict(room=source.size_bytes or 0)
@@ -128,7 +177,10 @@ class Scratch:
         except InputError:
             path.unlink(missing_ok=True)
             raise
-        entry = self._entries[name] = _Entry(path, stored)
+        with self._lock:
+            entry = self._entries[name] = _Entry(path, stored, self._clock(), users=1)
+            # erased while it was on its way
+            entry.doomed = source.key in self._forgotten or clearings != self._clearings
         return entry
 
     def _fetch(self, key: str, path: Path, tick: Tick) -> StoredObject:
@@ -144,11 +196,11 @@ class Scratch:
     def _evict(self, room: int = 0) -> int:
         """Throw out the longest unused until all and ``room`` more bytes fit, never what is in use; return how many."""
         evicted = 0
-        for name in [name for name, entry in self._entries.items() if entry.users == 0]:
-            if self.size_bytes + room <= self._max_bytes:
-                break
-            self._entries.pop(name).path.unlink(missing_ok=True)
-            evicted += 1
+        with self._lock:
+            for name, entry in [(name, entry) for name, entry in self._entries.items() if entry.users == 0]:
+                if entry.doomed or self.size_bytes + room > self._max_bytes:
+                    self._entries.pop(name).path.unlink(missing_ok=True)
+                    evicted += 1
         return evicted
 
 
