@@ -26,13 +26,15 @@ class Line:
     text: bytes | None
 
 
-def read_lines(read: Callable[[int], bytes]) -> Iterator[Line]:
+def read_lines(read: Callable[[int], bytes], *, size_bytes: int | None = None) -> Iterator[Line]:
     """Yield the lines of a body; ``read`` gives its next bytes, nothing at the end.
 
+    ``size_bytes``: what the client said it would send; to some servers a torn body looks like one that has ended.
     Raises: Problem with code body.truncated when the client goes away, before its half line is taken for a whole one.
     """
-    held, number, skipping = b"", 1, False
+    held, number, skipping, came = b"", 1, False, 0
     while piece := _read(read):
+        came += len(piece)
         *whole, held = (held + piece).split(b"\n")
         for text in whole:
             if skipping or (text := _plain(text, number)).strip():
@@ -40,6 +42,8 @@ def read_lines(read: Callable[[int], bytes]) -> Iterator[Line]:
             number, skipping = number + 1, False
         if len(held) > LINE_BYTES_MAX:
             held, skipping = b"", True
+    if size_bytes is not None and came < size_bytes:
+        raise Problem("body.truncated", f"{size_bytes} bytes were announced, {came} came")
     if skipping or (held := _plain(held, number)).strip():
         yield Line(number, None if skipping or len(held) > LINE_BYTES_MAX else held)
 

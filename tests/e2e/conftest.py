@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from bench.embedded import EmbeddedStack, running_stack
+from tests.fakes.http_source import Source, http_source
 from tests.fakes.webhook_receiver import Receiver, webhook_receiver
 
 
@@ -31,7 +32,16 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def stack_settings(shared: Path, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> dict[str, str]:
+def source() -> Iterator[Source]:
+    """Where the stack may fetch remote inputs from."""
+    with http_source() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack_settings(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, source: Source
+) -> dict[str, str]:
     """Settings of test stacks: weights come from the test data, and go to a cache of this session."""
     return {
         "FQ_PIPELINES": "motion,detect,classify",
@@ -40,6 +50,7 @@ def stack_settings(shared: Path, tmp_path_factory: pytest.TempPathFactory, recei
         "FQ_SEGMENT_SECONDS": "4",
         "FQ_MODEL_CACHE": str(tmp_path_factory.mktemp("models")),
         "FQ_WEBHOOK_PRIVATE_HOSTS": receiver.address,
+        "FQ_INGEST_PRIVATE_HOSTS": f"127.0.0.1:{source.port}",
         # the first retry after a tenth of a second
         "FQ_WEBHOOK_RETRY_SCALE": "0.02",
     }

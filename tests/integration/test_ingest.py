@@ -158,8 +158,10 @@ def test_a_url_becomes_a_queued_job_whose_input_lies_in_our_store(bed: Bed, sour
 
 @pytest.mark.parametrize(
     ("head", "size_class"),
-    [(b"\xff\xd8\xff\xe0", "short"), (b"\x89PNG\r\n\x1a\n", "short"), (b"GIF89a", "long"), (b"\x1a\x45\xdf\xa3", "long"),
-     (b"0.1,0.2", "long")],
+    [
+        (b"\xff\xd8\xff\xe0", "short"), (b"\x89PNG\r\n\x1a\n", "short"), (b"GIF89a", "long"),
+        (b"\x1a\x45\xdf\xa3", "long"), (b"0.1,0.2", "long"),
+    ],
 )  # fmt: skip
 def test_a_still_goes_to_the_queue_where_stills_run_together(
     bed: Bed, source: Source, head: bytes, size_class: str

@@ -197,4 +197,4 @@ def _lines() -> Iterator[Line]:
     if (request.content_length or 0) > limit:
         raise Problem("body.too_large", f"a manifest may have {limit} bytes")
     request.max_content_length = limit
-    return read_lines(request.stream.read)
+    return read_lines(request.stream.read, size_bytes=request.content_length)

@@ -70,12 +70,19 @@ def test_half_a_line_of_a_client_that_went_away_is_none() -> None:
         except StopIteration:
             raise OSError("connection reset") from None
 
-    found: list[Line] = []
+    lines = read_lines(read)
+    assert next(lines) == Line(1, b'{"url": "a"}')
     with pytest.raises(Problem) as refused:
-        for line in read_lines(read):
-            found.append(line)
+        next(lines)
     assert refused.value.code == "body.truncated"
-    assert found == [Line(1, b'{"url": "a"}')]
+
+
+def test_a_body_shorter_than_announced_is_torn_whatever_the_server_says() -> None:
+    lines = read_lines(reader(b"a\nb"), size_bytes=4)
+    assert next(lines) == Line(1, b"a")
+    with pytest.raises(Problem, match="4 bytes were announced, 3 came"):
+        next(lines)
+    assert [line.text for line in read_lines(reader(b"a\nb"), size_bytes=3)] == [b"a", b"b"]
 
 
 def test_chunks_keep_the_order_and_the_size() -> None:
