@@ -19,6 +19,7 @@ from storage.job_rows import input_from_row
 # - SKIP LOCKED checks every row again after locking it: one that another claim took meanwhile is passed over.
 # - Each step is MATERIALIZED, so nothing is planned into a second execution of a locking scan.
 # - Only short segments come together; a long one comes alone, that many workers may share a video.
+# - How long a segment has been held up by the infrastructure does not grow while it stands in the queue.
 # - Its commit does not wait for the disk: a claim that a crash of the server forgets leaves the segment ready again,
 #   and the fence refuses what its worker brings. The next commit that waits (a plan, a finish) makes it durable too.
 # - The planner cannot know how far into an index the first match lies, and the statistics of a queue are always stale;
@@ -72,6 +73,7 @@ CLAIM = text("""
         UPDATE segments s SET
             state = 'claimed', claim_id = CAST(:claim_id AS uuid), claim_size = (SELECT count(*) FROM picked),
             worker_id = :worker_id, claimed_at = clock_timestamp(), run_after = NULL,
+            held_up_since = s.held_up_since + coalesce(clock_timestamp() - s.ready_at, interval '0'),
             progress_done = 0, progress_total = 0
         FROM picked WHERE s.id = picked.id AND s.state = 'ready'
         RETURNING s.*

@@ -6,7 +6,7 @@ the unfinished segments and clears their claim in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,8 @@ class Lost:
         return Lost(self.segments + other.segments, self.buried + other.buried, self.lanes | other.lanes)
 
 
+#: age of a claim that its worker must know of by now
+LEFT_BEHIND_SECONDS = 60.0
 NOTHING_LOST = Lost(segments=0, buried=0, lanes=frozenset())
 
 
@@ -114,8 +116,15 @@ class Claims(Protocol):
         The last infer segment inserts the merge segment; the merge, or the only infer segment, ends the job.
         """
 
-    def heartbeat(self, worker_id: str, progress: Mapping[str, tuple[int, int]]) -> Heartbeat:
-        """Renew the worker's row, store (done, total) frames per segment id, and tell what is still held."""
+    def heartbeat(
+        self, worker_id: str, progress: Mapping[str, tuple[int, int]], *, in_hand: Collection[str] | None = None
+    ) -> Heartbeat:
+        """Renew the worker's row, store (done, total) frames per segment id, and tell what is still held.
+
+        ``in_hand`` are all claims the worker knows of: what it has held for LEFT_BEHIND_SECONDS under any other goes
+        back, uncharged. An answer that never came, or an outcome that could not be written, would else leave segments
+        in nobody's hand while their worker lives.
+        """
 
     def holds(self, claim: Claim) -> bool:
         """Whether any segment is still held under this claim."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import text
 
 from storage.claiming import Wanted, mark_running, take
-from storage.claims import ClaimLost, Heartbeat, Plan, Planned
+from storage.claims import LEFT_BEHIND_SECONDS, ClaimLost, Heartbeat, Plan, Planned
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.finishing import finish
@@ -24,8 +25,11 @@ _RENEW = text("""
 """)
 
 _HELD = text("""
-    SELECT DISTINCT claim_id::text FROM segments
+    SELECT claim_id::text AS claim_id, coalesce(bool_or(state = 'claimed'
+        AND claimed_at < clock_timestamp() - make_interval(secs => :left_behind)), false) AS old
+    FROM segments
     WHERE worker_id = :worker_id AND state IN ('claimed', 'ready', 'waiting') AND claim_id IS NOT NULL
+    GROUP BY claim_id
 """)
 
 # Locked rows are skipped: progress is news, not truth, and a heartbeat must wait for nobody.
@@ -68,7 +72,7 @@ class SqlClaims:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        #: claims that ended in an error; where only the answer was lost, they took segments that nobody knows of
+        #: claims that ended in an error, where only the answer may have been lost, and others that nobody knows of
         self._doubtful: dict[str, str] = {}
 
     def claim(
@@ -124,13 +128,21 @@ class SqlClaims:
         with self._database.transaction() as connection:
             return finish(connection, claim, outcomes)
 
-    def heartbeat(self, worker_id: str, progress: Mapping[str, tuple[int, int]]) -> Heartbeat:
+    def heartbeat(
+        self, worker_id: str, progress: Mapping[str, tuple[int, int]], *, in_hand: Collection[str] | None = None
+    ) -> Heartbeat:
         """Renew the worker's row, store progress, tell what is still held; see ``Claims.heartbeat``."""
         with self._database.transaction() as connection:
             state = connection.execute(_RENEW, {"worker_id": worker_id}).scalar_one_or_none()
-            held = frozenset(connection.execute(_HELD, {"worker_id": worker_id}).scalars())
+            rows = connection.execute(_HELD, {"worker_id": worker_id, "left_behind": LEFT_BEHIND_SECONDS}).all()
+        if in_hand is not None:
+            self._doubtful |= {row.claim_id: worker_id for row in rows if row.old and row.claim_id not in in_hand}
+            # a heartbeat waits for nobody; what fails now is tried again by the next one
+            with suppress(DatabaseUnavailable):
+                self._give_back_doubtful(lock_timeout_seconds=1)
         if progress and state is not None:
             self._store_progress(worker_id, progress)
+        held = frozenset(row.claim_id for row in rows)
         return Heartbeat(held=held, draining=state == "draining", lost=state is None)
 
     def holds(self, claim: Claim) -> bool:
@@ -155,8 +167,9 @@ class SqlClaims:
             # The claim stands and its finish does not need the mark; raising here would lose the claim.
             return
 
-    def _give_back_doubtful(self) -> None:
+    def _give_back_doubtful(self, *, lock_timeout_seconds: int = 0) -> None:
         for claim_id, worker_id in list(self._doubtful.items()):
             with self._database.transaction() as connection:
+                connection.execute(text(f"SET LOCAL lock_timeout = '{lock_timeout_seconds}s'"))
                 give_back(connection, worker_id, claim_id=claim_id)
             self._doubtful.pop(claim_id, None)

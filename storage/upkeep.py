@@ -35,9 +35,11 @@ _WAKE_DUE = text(f"""
     SELECT DISTINCT lane, size_class FROM woken
 """)  # noqa: S608 - fixed text
 
+# The mark that a job was begun is made after the claim and may be lost; the claim itself counts.
 _EXPIRED = text("""
     SELECT id::text FROM jobs
     WHERE state IN ('uploading', 'queued') AND started_at IS NULL AND expires_at <= clock_timestamp()
+        AND NOT EXISTS (SELECT FROM segments s WHERE s.job_id = jobs.id AND s.state IN ('claimed', 'done'))
     ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 

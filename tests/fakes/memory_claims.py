@@ -5,14 +5,14 @@ Time stands still until ``pass_time`` moves it. Fair queueing is left out: tags 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from storage.claims import ClaimLost, Heartbeat, Lost, Plan, Planned
+from storage.claims import LEFT_BEHIND_SECONDS, ClaimLost, Heartbeat, Lost, Plan, Planned
 from storage.fleet import MAX_LOSSES
 from storage.history import OUTCOME_WORDS
 from storage.job import (
@@ -89,6 +89,7 @@ class MemorySegment:
     claim_id: str | None = None
     claim_size: int = 0
     worker_id: str | None = None
+    claimed_at: datetime | None = None
     rows: Any = None
     errors: list[Mapping[str, Any]] = field(default_factory=list)
     progress: tuple[int, int] = (0, 0)
@@ -135,7 +136,8 @@ class MemoryClaims:
         claim_id = self._new_id()
         for segment in taken:
             segment.state, segment.claim_id, segment.claim_size = SegmentState.CLAIMED, claim_id, len(taken)
-            segment.worker_id, segment.run_after, segment.progress = worker_id, None, (0, 0)
+            segment.worker_id, segment.claimed_at = worker_id, self.now
+            segment.run_after, segment.progress = None, (0, 0)
             segment.job.state = JobState.RUNNING
         return Claim(claim_id, worker_id, tuple(_as_claimed(segment) for segment in taken))
 
@@ -200,16 +202,25 @@ class MemoryClaims:
                 self._note_refused(claim, outcome.segment_id, OUTCOME_WORDS[type(outcome)])
         return accepted
 
-    def heartbeat(self, worker_id: str, progress: Mapping[str, tuple[int, int]]) -> Heartbeat:
+    def heartbeat(
+        self, worker_id: str, progress: Mapping[str, tuple[int, int]], *, in_hand: Collection[str] | None = None
+    ) -> Heartbeat:
+        held = self._held_by(worker_id)
+        for segment in self.rows.values():
+            mine = segment.worker_id == worker_id and segment.state is SegmentState.CLAIMED
+            since = segment.claimed_at or self.now
+            old = mine and since < self.now - timedelta(seconds=LEFT_BEHIND_SECONDS)
+            if old and in_hand is not None and segment.claim_id not in in_hand:
+                self._return(segment)
         state = self.workers.get(worker_id)
         if state not in {"live", "draining"}:
-            return Heartbeat(self._held_by(worker_id), draining=False, lost=True)
+            return Heartbeat(held, draining=False, lost=True)
         for segment_id, pair in progress.items():
             segment = self.rows.get(segment_id)
             if segment and segment.worker_id == worker_id and segment.state is SegmentState.CLAIMED:
                 segment.progress = pair
                 self._show_progress(segment.job)
-        return Heartbeat(self._held_by(worker_id), draining=state == "draining", lost=False)
+        return Heartbeat(held, draining=state == "draining", lost=False)
 
     def holds(self, claim: Claim) -> bool:
         ids = {segment.id for segment in claim.segments}

@@ -13,7 +13,7 @@ from storage.audit import Actor
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, StateConflict
 from storage.ids import new_id
-from storage.job import Done, GiveBack, JobState, Rows, SegmentPlan
+from storage.job import Done, Fault, GiveBack, JobState, Retry, Rows, SegmentPlan
 from storage.ownership import LATE_SECONDS
 from storage.registry import Registry
 from storage.upkeep import Upkeep
@@ -22,6 +22,7 @@ from tests.fakes.sql_queue import SqlQueue
 from tests.integration.racing import together
 
 WANTED: dict[str, Any] = {"lanes": ["cpu"], "size_classes": ["short", "long"], "serves": [("motion", 1)]}
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -100,6 +101,34 @@ def test_a_job_whose_input_never_came_expires_and_one_that_was_started_before_do
     assert queue.upkeep.expire() == 1
     assert queue.job(uploading).state is JobState.FAILED
     assert queue.job(started).state is JobState.QUEUED
+
+
+def test_a_job_in_a_workers_hand_does_not_expire_although_the_mark_of_its_start_was_lost(queue: SqlQueue) -> None:
+    job_id = queue.add_job(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    claim = queue.claim("worker", limit=1, **WANTED)
+    assert claim is not None
+    queue.execute("UPDATE jobs SET state = 'queued', started_at = NULL, stage = NULL")
+    assert queue.upkeep.expire() == 0
+    queue.plan(claim, claim.segments[0].id, [SegmentPlan()], media={})
+    queue.finish(claim, [Done(claim.segments[0].id, summary={"ok": 1})])
+    assert queue.job(job_id).state is JobState.SUCCEEDED
+
+
+def test_standing_in_the_queue_is_no_hold_up(queue: SqlQueue) -> None:
+    """A lane paused for a day between two short outages must not bury what waits in it."""
+    queue.add_job()
+    fault = Fault("storage.unavailable", "away")
+    for _ in range(2):
+        claim = queue.claim("worker", limit=1, **WANTED)
+        assert claim is not None
+        queue.finish(claim, [Retry(claim.segments[0].id, fault, 0.0, charged=False)])
+        queue.execute("UPDATE segments SET held_up_since = held_up_since - :by, ready_at = ready_at - :by", by=DAY)
+    claim = queue.claim("worker", limit=1, **WANTED)
+    assert claim is not None
+    (segment,) = claim.segments
+    assert segment.holdups == 2
+    assert segment.held_up_since is not None
+    assert datetime.now(UTC) - segment.held_up_since < timedelta(minutes=1)
 
 
 def test_ready_segments_are_counted_per_lane_and_class_without_what_is_paused(queue: SqlQueue) -> None:

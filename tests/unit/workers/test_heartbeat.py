@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from storage.claims import Heartbeat
@@ -24,9 +24,13 @@ class Scripted(MemoryClaims):
         self.answers = list(answers)
         self.asked = threading.Semaphore(0)
         self.carried: list[Mapping[str, Any]] = []
+        self.known: list[Collection[str] | None] = []
 
-    def heartbeat(self, worker_id: str, progress: Mapping[str, tuple[int, int]]) -> Heartbeat:
+    def heartbeat(
+        self, worker_id: str, progress: Mapping[str, tuple[int, int]], *, in_hand: Collection[str] | None = None
+    ) -> Heartbeat:
         self.carried.append(progress)
+        self.known.append(in_hand)
         self.asked.release()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
@@ -45,6 +49,16 @@ def test_it_registers_before_the_first_beat_and_once() -> None:
         for _ in range(3):
             assert claims.asked.acquire(timeout=5)
     assert registered == [1]
+
+
+def test_a_beat_names_every_claim_in_hand() -> None:
+    claims = Scripted(told({"c1"}))
+    pulse = Pulse("w1", claims, lambda: None)
+    pulse.beat()
+    with pulse.holding(CLAIM):
+        pulse.beat()
+    pulse.beat()
+    assert claims.known == [set(), {"c1"}, set()]
 
 
 def test_declared_lost_it_registers_again() -> None:
@@ -82,9 +96,11 @@ def test_the_own_lease_counts_from_before_the_beat_was_sent() -> None:
     now = [100.0]
 
     class Slow(Scripted):
-        def heartbeat(self, worker_id: str, progress: Mapping[str, tuple[int, int]]) -> Heartbeat:
+        def heartbeat(
+            self, worker_id: str, progress: Mapping[str, tuple[int, int]], *, in_hand: Collection[str] | None = None
+        ) -> Heartbeat:
             now[0] += 4.0
-            return super().heartbeat(worker_id, progress)
+            return super().heartbeat(worker_id, progress, in_hand=in_hand)
 
     pulse = Pulse("w1", Slow(told()), lambda: None, clock=lambda: now[0])
     pulse.beat()
