@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-#: a process under the false clock looks for a change this often (the library's granularity is a second)
+#: a jump is seen by then
 NOTICE_SECONDS = 3.0
 
 
@@ -16,7 +16,7 @@ class NoFalseClock(Exception):
 
 
 class FalseClock:
-    """An offset in a file, which the processes started with ``environment`` read over and over."""
+    """An offset in a file, which the processes started with ``environment`` read whenever they look at the clock."""
 
     def __init__(self, folder: Path, offset_seconds: int = 0) -> None:
         """``folder``: of our own; made readable for the user PostgreSQL may run as. Raises: NoFalseClock."""
@@ -34,7 +34,8 @@ class FalseClock:
         return {
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",
+            # a jump is seen by all processes of the part in the same instant
+            "FAKETIME_NO_CACHE": "1",
             "DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
         }
