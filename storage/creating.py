@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -13,9 +14,17 @@ from storage.ending import lock_jobs
 from storage.errors import BatchNotFound, IdempotencyConflict, StateConflict, UploadNotFound
 from storage.fairness import admit
 from storage.ids import is_id, new_id
-from storage.job import InputRef, JobState, NewJob, Priority, Weight
+from storage.job import InputRef, JobState, NewJob, Priority
 from storage.job_rows import JOB_COLUMNS, job_from_row
 from storage.jsonb import clean_text, dump
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What an input turned out to be, for the choice of its queue and its place there."""
+
+    size_class: str
+    cost_seconds: float
+
 
 _FIND_BY_KEY = text(f"""
     SELECT {JOB_COLUMNS}, jobs.fingerprint FROM jobs

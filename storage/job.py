@@ -83,14 +83,6 @@ class InputRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
-    """What an input turned out to be, for the choice of its queue and its place there."""
-
-    size_class: str
-    cost_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class NewJob:
     """Everything ``JobStore.create`` needs; made by ``web.submit``."""
 

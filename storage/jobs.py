@@ -11,12 +11,13 @@ from sqlalchemy.engine import Connection
 from storage import creating, erasing, listing, places, replaying
 from storage.answers import Created, JobFilter, Page, QueuePlace, SegmentResult
 from storage.audit import SHELL, Actor
+from storage.creating import Weight
 from storage.database import Database
 from storage.ending import JobEnd, end_jobs, lock_jobs
 from storage.errors import JobNotFound
 from storage.history import timeline
 from storage.ids import is_id
-from storage.job import Fault, InputRef, Job, JobState, NewJob, Rows, SegmentState, Weight
+from storage.job import Fault, InputRef, Job, JobState, NewJob, Rows, SegmentState
 from storage.job_rows import JOB_COLUMNS, job_from_row
 
 __all__ = ["Created", "JobFilter", "JobStore", "Page", "QueuePlace", "SegmentResult"]

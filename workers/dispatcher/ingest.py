@@ -19,9 +19,10 @@ from prometheus_client import Counter
 
 from pipeline.errors import MediaError
 from pipeline.sniff import HEAD_BYTES, sniff
+from storage.creating import Weight
 from storage.errors import JobNotFound, ObjectTooLarge, StorageError
 from storage.ids import new_id
-from storage.job import Fault, InputRef, Job, JobState, Weight
+from storage.job import Fault, InputRef, Job, JobState
 from storage.jobs import JobStore
 from storage.objects.keys import ingest_key
 from storage.objects.port import ObjectStore, StoredObject
