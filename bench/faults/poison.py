@@ -25,8 +25,6 @@ from pipeline.pipelines.motion import PARAMS_SCHEMA, Motion
 
 DIARY = "FAULTS_DIARY"
 WHITE = 200
-#: of one batch of the slow pipeline
-SLOW_SECONDS = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +97,11 @@ class Wedged(_Poisoned):
             lock.acquire()
 
 
-class Slow(Motion):
-    """Motion that takes its time, so that something can happen to it meanwhile."""
-
-    spec = replace(Motion.spec, name="slow")
-
-    def infer(self, frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> Any:
-        time.sleep(SLOW_SECONDS)
-        return super().infer(frames, params, shelf)
-
-
 class TwoFaced(Motion):
     """Fails on white frames where the params say so, and holds a dark segment until the gate's file is there."""
+
+    #: else a white segment would begin with dark frames
+    lead_in_frames = 0
 
     spec = replace(
         Motion.spec,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+from fractions import Fraction
 
+import av
+import numpy as np
 from PIL import Image
 
 #: just below the largest picture that is taken
@@ -52,6 +55,23 @@ def picture(number: int, *, white: bool = False, side: int = 64) -> bytes:
         image.putpixel((place % side, place // side), (number >> place & 1, 0, 0))
     file = io.BytesIO()
     image.save(file, "PNG")
+    return file.getvalue()
+
+
+def half_dark_half_white(frames: int = 20) -> bytes:
+    """An MP4 of so many dark frames, a keyframe, and as many white ones: two segments, told apart by their light."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(10))
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"preset": "ultrafast", "g": str(frames), "keyint_min": str(frames), "bf": "0"}
+        for place in range(2 * frames):
+            shade = 40 if place < frames else 250
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), shade, np.uint8), format="rgb24")
+            frame.pts = place
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return file.getvalue()
 
 
