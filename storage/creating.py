@@ -18,6 +18,7 @@ from storage.job import InputRef, JobState, NewJob, Priority
 from storage.job_rows import JOB_COLUMNS, job_from_row
 from storage.jsonb import clean_text, dump
 
+
 @dataclass(frozen=True, slots=True)
 class Weight:
     """What an input turned out to be, for the choice of its queue and its place there."""
