@@ -22,6 +22,8 @@ from storage.job import InputRef
 from storage.objects.port import ObjectStore, StoredObject, Tick, no_tick
 
 LOCK_NAME = "lock"
+#: copies kept for later: thousands of stills would never be asked for again, and each costs memory
+MAX_KEPT = 512
 #: what prometheus_client gives such a file at first
 COUNTS_BYTES = 1 << 16
 #: what nobody has used for this long is not kept, however much room there is
@@ -78,8 +80,6 @@ class _Entry:
     stored: StoredObject
     used_at: float
     users: int = 0
-    #: goes as soon as nobody uses it
-    doomed: bool = False
 
 
 class Scratch:
@@ -103,6 +103,9 @@ class Scratch:
         #: over all below; never held while bytes flow
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._bytes = 0
+        #: of the entries, those that go as soon as nobody uses them
+        self._doomed: set[str] = set()
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         #: how often everything was forgotten
         self._clearings = 0
@@ -140,23 +143,22 @@ class Scratch:
             while len(self._forgotten) > FORGOTTEN_MAX:
                 self._forgotten.popitem(last=False)
             erased, unused_since = set(keys), self._clock() - IDLE_SECONDS
-            for entry in self._entries.values():
-                idle = entry.users == 0 and entry.used_at < unused_since
-                entry.doomed = entry.doomed or idle or entry.stored.key in erased
+            for name, entry in self._entries.items():
+                if entry.stored.key in erased or (entry.users == 0 and entry.used_at < unused_since):
+                    self._doomed.add(name)
         self._evict()
 
     def forget_all(self) -> None:
         """Delete every copy, those in use as soon as they are not."""
         with self._lock:
             self._clearings += 1
-            for entry in self._entries.values():
-                entry.doomed = True
+            self._doomed.update(self._entries)
         self._evict()
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all kept inputs."""
-        return sum(entry.stored.size_bytes for entry in self._entries.values())
+        return self._bytes
 
     def _entry(self, source: InputRef, tick: Tick) -> _Entry:
         """Return the copy, taken into use."""
@@ -179,8 +181,9 @@ class Scratch:
             raise
         with self._lock:
             entry = self._entries[name] = _Entry(path, stored, self._clock(), users=1)
-            # erased while it was on its way
-            entry.doomed = source.key in self._forgotten or clearings != self._clearings
+            self._bytes += stored.size_bytes
+            if source.key in self._forgotten or clearings != self._clearings:  # erased while it was on its way
+                self._doomed.add(name)
         return entry
 
     def _fetch(self, key: str, path: Path, tick: Tick) -> StoredObject:
@@ -197,11 +200,24 @@ class Scratch:
         """Throw out the longest unused until all and ``room`` more bytes fit, never what is in use; return how many."""
         evicted = 0
         with self._lock:
-            for name, entry in [(name, entry) for name, entry in self._entries.items() if entry.users == 0]:
-                if entry.doomed or self.size_bytes + room > self._max_bytes:
-                    self._entries.pop(name).path.unlink(missing_ok=True)
-                    evicted += 1
+            for name in [name for name in self._doomed if self._entries[name].users == 0]:
+                evicted += self._drop(name)
+            while self._bytes + room > self._max_bytes or len(self._entries) > MAX_KEPT:
+                # from the longest unused on; those in use are few
+                name = next((name for name, entry in self._entries.items() if entry.users == 0), "")
+                if not self._drop(name):
+                    break
+                evicted += 1
         return evicted
+
+    def _drop(self, name: str) -> bool:
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return False
+        self._doomed.discard(name)
+        self._bytes -= entry.stored.size_bytes
+        entry.path.unlink(missing_ok=True)
+        return True
 
 
 def identity(source: InputRef) -> str:

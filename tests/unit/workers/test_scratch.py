@@ -135,3 +135,17 @@ def test_sweep_deletes_what_the_dead_left_and_nothing_of_the_living(scratch: Scr
     assert sweep(tmp_path) == 1
     assert not (tmp_path / "dead").exists()
     assert scratch.folder.exists()
+
+
+def test_no_more_copies_are_kept_than_are_of_use_and_each_costs_the_same(
+    store: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.scratch.MAX_KEPT", 5)
+    with Scratch(tmp_path, "me", store, max_bytes=10**9) as scratch:
+        sources = [put(store, f"still-{place}") for place in range(12)]
+        for source in sources:
+            with scratch.input(source):
+                pass
+        kept = {path.name for path in scratch.folder.iterdir()} - {"lock"}
+        assert kept == {identity(source) for source in sources[-5:]}
+        assert scratch.size_bytes == 5 * 40
