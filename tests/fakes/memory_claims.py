@@ -206,12 +206,11 @@ class MemoryClaims:
         self, worker_id: str, progress: Mapping[str, tuple[int, int]], *, in_hand: Collection[str] | None = None
     ) -> Heartbeat:
         held = self._held_by(worker_id)
-        for segment in self.rows.values():
-            mine = segment.worker_id == worker_id and segment.state is SegmentState.CLAIMED
-            since = segment.claimed_at or self.now
-            old = mine and since < self.now - timedelta(seconds=LEFT_BEHIND_SECONDS)
-            if old and in_hand is not None and segment.claim_id not in in_hand:
-                self._return(segment)
+        for row in self.rows.values():
+            mine = row.worker_id == worker_id and row.state is SegmentState.CLAIMED
+            old = mine and (row.claimed_at or self.now) < self.now - timedelta(seconds=LEFT_BEHIND_SECONDS)
+            if old and in_hand is not None and row.claim_id not in in_hand:
+                self._return(row)
         state = self.workers.get(worker_id)
         if state not in {"live", "draining"}:
             return Heartbeat(held, draining=False, lost=True)

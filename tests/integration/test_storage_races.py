@@ -14,11 +14,11 @@ from sqlalchemy import text
 
 from storage import claiming
 from storage.claiming import Wanted
-from storage.claims import ClaimLost
+from storage.claims import Plan
 from storage.database import Database
 from storage.errors import JobNotFound, StateConflict
 from storage.ids import new_id
-from storage.job import Claim, Done, Failed, Fault, GiveBack, JobState, Retry, SegmentPlan
+from storage.job import Claim, Done, Failed, Fault, GiveBack, Job, JobState, Retry, SegmentPlan
 from storage.migrate import upgrade
 from tests.fakes.sql_queue import SqlQueue, new_job, rows_of
 from tests.integration.racing import together
@@ -143,6 +143,7 @@ def _joined(queue: SqlQueue, one: Claim, other: Claim) -> Claim:
 
 def test_a_storm_of_everything_at_once_never_deadlocks_and_every_job_ends_once(queue: SqlQueue) -> None:
     made = queue.add_many(40, max_attempts=2) + queue.add_many(10, size_class="long", max_attempts=2)
+    made += queue.add_many(20, size_class="long", max_attempts=2, allow_partial=True)
     until = time.monotonic() + 6
 
     def work(number: int) -> int:
@@ -171,7 +172,8 @@ def test_a_storm_of_everything_at_once_never_deadlocks_and_every_job_ends_once(q
                 queue.lose_host(worker)
                 queue.register(worker)
             elif deed == 3:
-                queue.heartbeat(worker, {segment.id: (1, 2) for segment in queue.segments(job_id)})
+                progress = {segment.id: (1, 2) for segment in queue.segments(job_id)}
+                queue.heartbeat(worker, progress, in_hand=set() if dice.random() < 0.5 else None)
             elif deed == 4:
                 queue.pass_time(60)
                 queue.upkeep.advance_virtual_time()
@@ -188,15 +190,16 @@ def test_a_storm_of_everything_at_once_never_deadlocks_and_every_job_ends_once(q
 
 
 def _act(queue: SqlQueue, dice: random.Random, found: Claim) -> None:
+    plans = {
+        segment.id: Plan([SegmentPlan()] * dice.choice([1, 3]), {})
+        for segment in found.segments
+        if segment.kind == "plan"
+    }
+    planned = queue.plan_all(found, plans)
     for segment in found.segments:
-        if segment.kind == "plan":
-            parts = [SegmentPlan()] * dice.choice([1, 3])
-        deed = dice.random()
-        try:
-            if segment.kind == "plan" and queue.plan(found, segment.id, parts, media={}) is None:
-                continue
-        except ClaimLost:
+        if segment.id in planned.cut | planned.lost:
             continue
+        deed = dice.random()
         outcome: Any = Done(segment.id, rows_of(1), SUMMARY)
         if deed < 0.1:
             outcome = Failed(segment.id, FAULT)
@@ -243,6 +246,20 @@ def _assert_history_is_sound(queue: SqlQueue, made: Sequence[str]) -> None:
             finished = Counter(event["segment_id"] for event in of_run if event["kind"] == "done")
             assert not finished or max(finished.values()) == 1, f"a segment was done twice in run {run} of {job_id}"
             assert sum(event["kind"] == "merging" for event in of_run) <= 1
+        _assert_parts_add_up(queue, job)
+
+
+def _assert_parts_add_up(queue: SqlQueue, job: Job) -> None:
+    parts = [part for part in queue.segments(job.id) if part.run == job.run and part.kind == "infer"]
+    missing = sorted(gap["segment"] for gap in job.missing_ranges)
+    if job.state is JobState.SUCCEEDED:
+        assert job.segments_left == 0
+        assert {part.state for part in parts} <= {"done", "dead"}
+        assert sum(part.state == "done" for part in parts) == job.segments_total - len(missing) > 0
+    if job.allow_partial:
+        assert missing == sorted(part.index for part in parts if part.state == "dead" and len(parts) > 1)
+    else:
+        assert missing == []
 
 
 def test_concurrent_creates_with_one_idempotency_key_make_one_job(queue: SqlQueue) -> None:
