@@ -67,6 +67,8 @@ class Order:
     filename: str = "still.png"
     #: how many rows the result must have; None: that is not looked at
     rows: int | None = 1
+    #: further fields of the form, such as webhook_url
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def clip_order(seconds: int, **params: Any) -> Order:
@@ -221,7 +223,7 @@ class Load:
         with self._lock:
             self.orders[key] = order
             web = (number + len(self.requests)) % len(clients)
-        form = {"pipeline": order.pipeline, "params": json.dumps(dict(order.params))}
+        form = {"pipeline": order.pipeline, "params": json.dumps(dict(order.params)), **order.fields}
         files = {"file": (order.filename, order.media(number))}
         status, job_id, code, sent_at = 0, None, None, time.time()
         try:
