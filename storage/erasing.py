@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from storage import audit
 from storage.audit import Actor
+from storage.errors import JobNotFound
 
 # FOR UPDATE, not the weaker lock of other writers: the rows are about to go.
 _LOCK = text("""
@@ -33,10 +34,13 @@ _TELL = text("""
 
 
 def erase(connection: Connection, job_id: str, by: Actor) -> list[str]:
-    """Delete a job in the caller's transaction, and have it forgotten everywhere; return the object keys it named."""
+    """Delete a job in the caller's transaction, and have it forgotten everywhere; return the object keys it named.
+
+    Raises: JobNotFound, also when another erased it while we waited for its row.
+    """
     row = connection.execute(_LOCK, {"ids": [job_id]}).one_or_none()
     if row is None:
-        return []
+        raise JobNotFound(f"no job {job_id}")
     keys = erase_rows(connection, [job_id])
     connection.execute(_TELL, {"job_id": job_id, "input_key": row.input_key})
     audit.note(connection, by, "job.erase", job=job_id)

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Row
 
 from storage.creating import enqueue
 from storage.ending import lock_jobs
-from storage.errors import InputGone, StateConflict
+from storage.errors import InputGone, JobNotFound, StateConflict
 from storage.fairness import admit, step
 from storage.finishing import INSERT_MERGE
 from storage.ids import new_id
@@ -112,7 +112,9 @@ def replay(
     connection: Connection, job_id: str, changed: NewParams | None, *, note: Mapping[str, Any] | None = None
 ) -> None:
     """Start a new run in the caller's transaction; see ``JobStore.replay``. ``note`` goes into the event."""
-    job = lock_jobs(connection, [job_id])[job_id]
+    job = lock_jobs(connection, [job_id]).get(job_id)
+    if job is None:  # erased while we waited for it
+        raise JobNotFound(f"no job {job_id}")
     if not job.terminal:
         raise StateConflict(f"job {job_id} is {job.state}; only a job that has ended can be replayed")
     row = connection.execute(_READ, {"id": job_id}).one()
