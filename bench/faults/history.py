@@ -128,12 +128,20 @@ _EVENTS = """
 def read_history(database_url: str) -> History:
     """Read everything in one snapshot. Raises: psycopg2.Error."""
     with closing(psycopg2.connect(database_url, connect_timeout=CONNECT_SECONDS)) as connection:
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        known = _Known()
+        return read_snapshot(connection)
+
+
+def read_snapshot(connection: Any) -> History:
+    """The same over a psycopg2 connection that stands at the beginning of a transaction; it is rolled back."""
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    known = _Known()
+    try:
         jobs = (known.job(row) for row in _stream(connection, _JOBS))
         segments = (known.segment(row) for row in _stream(connection, _SEGMENTS))
         events = (known.event(row) for row in _stream(connection, _EVENTS))
         return History.of(jobs, segments, events)
+    finally:
+        connection.rollback()
 
 
 def write_history(history: History, path: Path) -> None:

@@ -1,0 +1,452 @@
+"""The protocol in plain Python: what each operation does to jobs and segments when nothing else happens.
+
+Written from the promises, not from the SQL: lists and loops, no locks. A method raises ``Impossible`` when what was
+observed cannot have happened in this state.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from storage.claims import Heartbeat, Lost, Planned
+from storage.fleet import MAX_LOSSES
+from storage.job import Bury, Claim, ClaimedSegment, Done, Failed, GiveBack, Outcome, Retry
+
+ENDED = ("succeeded", "failed", "dead", "canceled")
+OPEN = ("waiting", "ready", "claimed")
+#: where a segment stands in its job
+Place = tuple[str, int, str, int]
+
+
+class Impossible(Exception):
+    """What was observed does not follow from this state."""
+
+
+class Refused(Exception):
+    """The operation is answered with an error of this name."""
+
+
+def expect(truth: object) -> None:
+    if not truth:
+        raise Impossible
+
+
+@dataclass
+class Job:
+    id: str
+    tenant: str
+    batch_key: str
+    size_class: str
+    max_attempts: int
+    allow_partial: bool
+    state: str
+    expired: bool
+    params: int = 0
+    #: its input is in the store
+    arrived: bool = True
+    run: int = 1
+    started: bool = False
+    attempts: int = 0
+    total: int = 0
+    left: int = 0
+    frames: int = 0
+    missing: list[int] = field(default_factory=list)
+
+    def view(self) -> tuple[Any, ...]:
+        return self.run, self.state, self.attempts, self.total, self.left, self.frames, tuple(self.missing)
+
+
+@dataclass
+class Segment:
+    job: str
+    run: int
+    kind: str
+    index: int
+    state: str = "ready"
+    solo: bool = False
+    attempts: int = 0
+    holdups: int = 0
+    losses: int = 0
+    claim: str | None = None
+    worker: str | None = None
+    claim_size: int = 0
+    due: bool = False
+    #: as the database calls it, once it was seen
+    id: str | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.job, self.run, self.kind, self.index
+
+    def view(self) -> tuple[Any, ...]:
+        return self.state, self.solo, self.attempts, self.holdups, self.losses, self.claim, self.worker
+
+    def free(self, state: str) -> None:
+        self.state, self.claim, self.worker = state, None, None
+
+
+@dataclass
+class Model:
+    jobs: dict[str, Job] = field(default_factory=dict)
+    segments: list[Segment] = field(default_factory=list)
+    workers: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    pauses: set[tuple[str, str]] = field(default_factory=set)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def copy(self) -> Model:
+        return copy.deepcopy(self)
+
+    def view(self) -> tuple[dict[str, Any], dict[Place, Any], dict[str, str]]:
+        jobs = {job.id: job.view() for job in self.jobs.values()}
+        return jobs, {segment.place: segment.view() for segment in self.segments}, dict(self.workers)
+
+    def learn(self, ids: Mapping[Place, str]) -> None:
+        """Take over how the database calls the segments."""
+        for segment in self.segments:
+            segment.id = ids[segment.place]
+
+    def named(self, segment_id: str) -> Segment | None:
+        return next((one for one in self.segments if one.id == segment_id), None)
+
+    # what clients do
+
+    def submit(self, job: Job, key: str | None, *, delayed: bool) -> tuple[str, bool]:
+        if key is not None and key in self.keys:
+            return self.keys[key], False
+        self.jobs[job.id] = copy.copy(job)
+        if key is not None:
+            self.keys[key] = job.id
+        if job.arrived:
+            self._enqueue(job, "waiting" if delayed else "ready")
+        return job.id, True
+
+    def attach(self, job_id: str) -> bool:
+        job = self.jobs.get(job_id)
+        if job is None or job.state != "uploading":
+            return False
+        job.state, job.arrived = "queued", True
+        self._enqueue(job, "ready")
+        return True
+
+    def cancel(self, job_id: str) -> bool:
+        job = self._job(job_id)
+        if job.state in ENDED:
+            return False
+        self._end(job, "canceled")
+        return True
+
+    def erase(self, job_id: str) -> None:
+        self._job(job_id)
+        del self.jobs[job_id]
+        self.segments = [one for one in self.segments if one.job != job_id]
+        self.keys = {key: known for key, known in self.keys.items() if known != job_id}
+
+    def replay(self, job_id: str, params: int | None) -> int:
+        job = self._job(job_id)
+        if job.state not in ENDED:
+            raise Refused("StateConflict")
+        of_run = [one for one in self.segments if one.job == job_id and one.run == job.run]
+        parts = [one for one in of_run if one.kind == "infer"]
+        whole = job.state == "succeeded" and not job.missing
+        keeps = params in (None, job.params) and not whole and any(one.kind != "merge" for one in of_run)
+        job.run, job.state, job.started, job.expired = (
+            job.run + 1,
+            "queued" if job.arrived else "uploading",
+            False,
+            False,
+        )
+        job.attempts, job.missing = 0, []
+        job.params = job.params if params is None else params
+        if keeps:
+            self._keep(job, of_run)
+            job.left = sum(one.state != "done" for one in parts)
+            if parts and job.left == 0:
+                self._merge(job)
+            return job.run
+        for one in self.segments:
+            if one.job == job_id:
+                one.free("dropped")
+        job.total = job.left = job.frames = 0
+        if job.arrived:
+            self._enqueue(job, "ready")
+        return job.run
+
+    def _keep(self, job: Job, of_run: Sequence[Segment]) -> None:
+        self.segments = [one for one in self.segments if one not in of_run or one.kind != "merge"]
+        for one in of_run:
+            one.run = job.run
+            if one.state != "done":
+                one.free("ready")
+                one.attempts = one.holdups = one.losses = 0
+
+    # what workers do
+
+    def take(self, found: Claim | None, worker: str, limit: int, *, racing: bool) -> None:
+        """A claim may take less than there is only where another transaction had its hands on the rows."""
+        open_to = [one for one in self.segments if self._claimable(one)] if self.workers.get(worker) == "live" else []
+        if found is None:
+            expect(racing or not open_to)
+            return
+        places = {one.place: one for one in open_to}
+        taken = [places.get((one.job_id, one.run, one.kind, one.index)) for one in found.segments]
+        segments = [one for one in taken if one is not None]
+        expect(len(segments) == len(taken) <= limit)
+        for segment, told in zip(segments, found.segments, strict=True):
+            self._told_right(segment, told)
+        if self._sociable(segments[0]):
+            alike = [one for one in open_to if self._sociable(one) and self._alike(one) == self._alike(segments[0])]
+            expect(all(one in alike for one in segments))
+            expect(racing or len(segments) == min(limit, len(alike)))
+        else:
+            expect(len(segments) == 1)
+        for one in segments:
+            one.state, one.claim, one.worker, one.claim_size, one.due = (
+                "claimed", found.id, worker, len(segments), False,
+            )  # fmt: skip
+
+    def mark_running(self, found: Claim | None) -> None:
+        for one in self.segments:
+            if found is not None and one.claim == found.id and one.state == "claimed":
+                job = self.jobs[one.job]
+                if job.state in ("queued", "running"):
+                    job.state, job.started = "running", True
+
+    def plan(self, claim: Claim, parts: Mapping[str, int]) -> tuple[set[str], set[str], set[str]]:
+        """Return which became infer, which made way, which were not held."""
+        infers, cut, lost = set(), set(), set()
+        for segment_id, count in parts.items():
+            one = self.named(segment_id)
+            if one is None or one.claim != claim.id or one.state not in ("claimed", "done"):
+                lost.add(segment_id)
+            elif one.state == "done":
+                cut.add(segment_id)
+            elif one.kind == "plan" and count > 1:
+                cut.add(segment_id)
+                one.state = "done"
+                self._planned(one, count)
+                self.segments += [Segment(one.job, one.run, "infer", index) for index in range(count)]
+            else:
+                infers.add(segment_id)
+                if one.kind == "plan":
+                    one.kind = "infer"
+                    self._planned(one, 1)
+        return infers, cut, lost
+
+    def finish(self, claim: Claim, outcomes: Sequence[Outcome]) -> dict[str, bool]:
+        order = (Done, Failed, Bury, Retry, GiveBack)
+        answers: dict[str, bool] = {}
+        ended: set[str] = set()
+        back: set[str] = set()
+        touched: set[str] = set()
+        for outcome in sorted(outcomes, key=lambda outcome: order.index(type(outcome))):
+            one = self.named(outcome.segment_id)
+            if one is None or one.claim != claim.id or one.state not in (*OPEN, "done"):
+                answers[outcome.segment_id] = False
+            elif one.state == "done":
+                answers[outcome.segment_id] = isinstance(outcome, Done)
+            else:
+                answers[outcome.segment_id] = one.job not in ended
+                if one.job not in ended:
+                    touched.add(one.job)
+                    self._settle(one, outcome, ended, back)
+        self._settled(touched, ended, back)
+        return answers
+
+    def heartbeat(self, worker: str) -> tuple[bool, bool]:
+        """Return draining and lost."""
+        state = self.workers.get(worker)
+        if state in ("live", "draining"):
+            self.silent.discard(worker)
+        return state == "draining", state not in ("live", "draining")
+
+    def held(self, worker: str) -> frozenset[str]:
+        mine = (one for one in self.segments if one.worker == worker and one.state in OPEN)
+        return frozenset(one.claim for one in mine if one.claim is not None)
+
+    # what happens to workers
+
+    def register(self, worker: str) -> None:
+        self.workers[worker] = "live"
+        self.silent.discard(worker)
+
+    def drain(self, worker: str) -> bool:
+        able = self.workers.get(worker) in ("live", "draining")
+        if able:
+            self.workers[worker] = "draining"
+        return able
+
+    def leave(self, worker: str, state: str) -> None:
+        if worker in self.workers:
+            self.workers[worker] = state
+
+    def fall_silent(self) -> None:
+        for worker in self.silent:
+            if self.workers[worker] in ("live", "draining"):
+                self.workers[worker] = "lost"
+
+    def orphaned(self) -> set[str]:
+        holders = {one.worker for one in self.segments if one.state == "claimed" and one.worker is not None}
+        return {worker for worker in holders if self.workers.get(worker) in (None, "lost", "stopped")}
+
+    def take_back(self, worker: str, why: str) -> tuple[int, int]:
+        """Return how many were taken, and how many of those ended dead; ``why``: child, host or leave."""
+        mine = [one for one in self.segments if one.worker == worker and one.state == "claimed"]
+        buried = 0
+        ended: set[str] = set()
+        back: set[str] = set()
+        for one in sorted(mine, key=lambda one: one.id or ""):
+            if one.job in ended:
+                continue
+            if why == "leave":
+                one.free("ready")
+                back.add(one.job)
+                continue
+            alone, charged = one.claim_size == 1, why == "child" and one.claim_size == 1
+            one.attempts += charged
+            self.jobs[one.job].attempts += charged
+            one.losses += why == "host"
+            if one.losses >= MAX_LOSSES or (charged and one.attempts >= self.jobs[one.job].max_attempts):
+                if one.losses >= MAX_LOSSES:
+                    one.losses -= 1
+                buried += 1
+                self._give_up(one, "dead", ended)
+                continue
+            one.state = "ready"
+            one.solo = one.solo or why == "child" or not alone
+            back.add(one.job)
+        self._settled({one.job for one in mine}, ended, back)
+        return len(mine), buried
+
+    def pause(self, kind: str, name: str) -> bool:
+        fresh = (kind, name) not in self.pauses
+        self.pauses.add((kind, name))
+        return fresh
+
+    def resume(self, kind: str, name: str) -> bool:
+        known = (kind, name) in self.pauses
+        self.pauses.discard((kind, name))
+        return known
+
+    def wake(self, but: Collection[str] = ()) -> None:
+        for one in self.segments:
+            if one.state == "waiting" and one.due and one.job not in but:
+                one.state, one.due = "ready", False
+
+    def expire(self, but: Collection[str] = ()) -> int:
+        due = [
+            job
+            for job in self.jobs.values()
+            if job.expired and job.state in ("uploading", "queued") and not job.started and job.id not in but
+        ]
+        for job in due:
+            self._end(job, "failed")
+        return len(due)
+
+    # parts of these
+
+    def _job(self, job_id: str) -> Job:
+        if job_id not in self.jobs:
+            raise Refused("JobNotFound")
+        return self.jobs[job_id]
+
+    def _enqueue(self, job: Job, state: str) -> None:
+        self.segments.append(Segment(job.id, job.run, "plan", 0, state))
+
+    def _merge(self, job: Job) -> None:
+        self.segments.append(Segment(job.id, job.run, "merge", 0))
+
+    def _planned(self, one: Segment, count: int) -> None:
+        job = self.jobs[one.job]
+        job.total = job.left = count
+
+    def _claimable(self, one: Segment) -> bool:
+        tenant = self.jobs[one.job].tenant
+        paused = {("tenant", tenant), ("pipeline", "motion"), ("lane", "cpu")} & self.pauses
+        return one.state == "ready" and not paused
+
+    def _sociable(self, one: Segment) -> bool:
+        return not one.solo and one.kind != "merge" and self.jobs[one.job].size_class == "short"
+
+    def _alike(self, one: Segment) -> tuple[str, str]:
+        return self.jobs[one.job].batch_key, one.kind
+
+    def _told_right(self, one: Segment, told: ClaimedSegment) -> None:
+        job = self.jobs[one.job]
+        expect((told.solo, told.attempts, told.holdups) == (one.solo, one.attempts, one.holdups))
+        expect((told.segments_total, told.params) == (job.total, {"stride": job.params}))
+
+    def _settle(self, one: Segment, outcome: Outcome, ended: set[str], back: set[str]) -> None:
+        job = self.jobs[one.job]
+        one.due = False
+        if isinstance(outcome, Done):
+            one.state = "done"
+            if one.kind == "infer":
+                job.left -= 1
+                job.frames += 1
+            if one.kind == "merge" or job.total == 1:
+                self._end(job, "succeeded")
+                ended.add(job.id)
+            elif job.left == 0:
+                self._merge(job)
+        elif isinstance(outcome, GiveBack):
+            one.free("ready")
+            back.add(job.id)
+        elif isinstance(outcome, Retry):
+            self._retry(one, outcome, ended, back)
+        else:
+            self._give_up(one, "failed" if isinstance(outcome, Failed) else "dead", ended)
+
+    def _retry(self, one: Segment, outcome: Retry, ended: set[str], back: set[str]) -> None:
+        job = self.jobs[one.job]
+        one.attempts += outcome.charged
+        job.attempts += outcome.charged
+        if outcome.charged and one.attempts >= job.max_attempts:
+            self._give_up(one, "dead", ended)
+            return
+        one.holdups = 0 if outcome.charged else one.holdups + 1
+        one.solo = one.solo or outcome.solo
+        one.free("waiting" if outcome.delay_seconds else "ready")
+        back.add(job.id)
+
+    def _give_up(self, one: Segment, end: str, ended: set[str]) -> None:
+        job = self.jobs[one.job]
+        one.free("dead")
+        if job.allow_partial and one.kind == "infer" and job.total > 1:
+            job.missing.append(one.index)
+            job.left -= 1
+            if len(job.missing) < job.total:
+                if job.left == 0:
+                    self._merge(job)
+                return
+        self._end(job, end)
+        ended.add(job.id)
+
+    def _settled(self, touched: Iterable[str], ended: set[str], back: set[str]) -> None:
+        """A running job of which nobody has a segment in hand waits again; after a result only if none is ready."""
+        for job_id in set(touched) - ended:
+            busy = ("claimed",) if job_id in back else ("claimed", "ready")
+            job = self.jobs[job_id]
+            if job.state == "running" and not any(one.job == job_id and one.state in busy for one in self.segments):
+                job.state = "queued"
+
+    def _end(self, job: Job, state: str) -> None:
+        job.state = state
+        for one in self.segments:
+            if one.job == job.id and one.state in OPEN:
+                one.free("dropped")
+
+
+def told(lost: Lost) -> tuple[int, int]:
+    return lost.segments, lost.buried
+
+
+def sets(planned: Planned) -> tuple[set[str], set[str], set[str]]:
+    return set(planned.infers), set(planned.cut), set(planned.lost)
+
+
+def beat(answer: Heartbeat) -> tuple[bool, bool]:
+    return answer.draining, answer.lost
