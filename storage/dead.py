@@ -103,20 +103,24 @@ class DeadPage:
     next_cursor: str | None
 
 
-# The counting is answered by the index alone; code and message of a group are those of its newest job.
+# The counting is answered by the index alone, and first by what there are few of; code and message of a group are
+# those of its newest job.
 _GROUPS = """
     WITH counted AS MATERIALIZED (
-        SELECT j.error_fingerprint AS fingerprint, count(*) AS jobs, array_agg(DISTINCT j.pipeline) AS pipelines,
-            array_agg(DISTINCT j.tenant) AS tenants, min(j.finished_at) AS first_at, max(j.finished_at) AS last_at,
-            max(j.same_error_runs) AS same_error_runs, (array_agg(j.id ORDER BY j.id DESC))[1:3] AS examples
-        FROM jobs j WHERE {condition} GROUP BY j.error_fingerprint
+        SELECT j.error_fingerprint AS fingerprint, j.pipeline, j.tenant, count(*) AS jobs,
+            min(j.finished_at) AS first_at, max(j.finished_at) AS last_at, max(j.same_error_runs) AS same_error_runs, max(j.id::text) AS newest
+        FROM jobs j WHERE {condition} GROUP BY j.error_fingerprint, j.pipeline, j.tenant
     ), largest AS MATERIALIZED (
-        SELECT c.*, count(*) OVER () AS groups_total, (sum(c.jobs) OVER ())::bigint AS jobs_total FROM counted c
-        ORDER BY c.jobs DESC, c.last_at DESC LIMIT :limit
+        SELECT c.fingerprint, sum(c.jobs)::bigint AS jobs, array_agg(DISTINCT c.pipeline) AS pipelines,
+            array_agg(DISTINCT c.tenant) AS tenants, min(c.first_at) AS first_at, max(c.last_at) AS last_at,
+            max(c.same_error_runs) AS same_error_runs, max(c.newest) AS newest,
+            count(*) OVER () AS groups_total, (sum(sum(c.jobs)) OVER ())::bigint AS jobs_total
+        FROM counted c GROUP BY c.fingerprint ORDER BY jobs DESC, last_at DESC LIMIT :limit
     )
-    SELECT l.fingerprint, e.error_code AS code, e.error ->> 'message' AS message, l.jobs, l.pipelines, l.tenants,
-        l.first_at, l.last_at, l.same_error_runs, l.examples::text[] AS example_job_ids, l.groups_total, l.jobs_total
-    FROM largest l JOIN jobs e ON e.id = l.examples[1] ORDER BY l.jobs DESC, l.last_at DESC
+    SELECT l.*, e.error_code AS code, e.error ->> 'message' AS message, ARRAY(
+        SELECT j.id::text FROM jobs j WHERE {condition} AND j.error_fingerprint = l.fingerprint
+        ORDER BY j.id DESC LIMIT 3) AS example_job_ids
+    FROM largest l JOIN jobs e ON e.id = CAST(l.newest AS uuid) ORDER BY l.jobs DESC, l.last_at DESC
 """
 
 _PAGE = """

@@ -54,7 +54,7 @@ _SINCE = text("""
 """)
 
 _DUE = text("""
-    SELECT job_id::text AS job_id, input_key, looks FROM erasures WHERE look_at <= clock_timestamp()
+    SELECT job_id::text AS job_id, input_key, looks FROM erasures WHERE look_at <= (SELECT clock_timestamp())
     ORDER BY look_at LIMIT :limit
 """)
 _LOOKED = text("""
@@ -63,7 +63,7 @@ _LOOKED = text("""
 """)
 _FORGET = text("""
     DELETE FROM erasures WHERE job_id IN (
-        SELECT job_id FROM erasures WHERE at < clock_timestamp() - CAST(:kept AS interval) AND look_at IS NULL
+        SELECT job_id FROM erasures WHERE at < (SELECT clock_timestamp() - CAST(:kept AS interval)) AND look_at IS NULL
         LIMIT :limit)
 """)
 

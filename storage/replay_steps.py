@@ -23,7 +23,7 @@ from storage.jsonb import dump
 from storage.replaying import NewParams, replay
 
 #: dead letters looked at in one transaction, and replayed at most
-CHUNK = 100
+CHUNK = 50
 #: after a pause, at most so many seconds' worth of jobs are made up for
 BURST_SECONDS = 2.0
 #: refusals told one by one; the others are counted

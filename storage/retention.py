@@ -55,10 +55,11 @@ _WITH_RESULTS = f"j.finished_at IS NOT NULL AND j.results_deleted_at IS NULL AND
 _DEAD_WITH_INPUT = f"{_DEAD} AND j.input_key IS NOT NULL"
 _DEAD_WITH_RESULTS = f"{_DEAD} AND j.results_deleted_at IS NULL"
 
+# The clock is read once, in a query of its own: compared with every row, it would keep the index from being used.
 _DELETE_INPUTS = """
     WITH due AS MATERIALIZED (
         SELECT j.id, j.input_key FROM jobs j
-        WHERE {condition} AND j.finished_at < clock_timestamp() - make_interval(secs => :seconds)
+        WHERE {condition} AND j.finished_at < (SELECT clock_timestamp() - make_interval(secs => :seconds))
         ORDER BY j.finished_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
     ), changed AS (
         UPDATE jobs j SET input_key = NULL, input_deleted_at = clock_timestamp(), updated_at = clock_timestamp()
@@ -74,7 +75,7 @@ _DELETE_INPUTS = """
 _DELETE_RESULTS = """
     WITH due AS MATERIALIZED (
         SELECT j.id FROM jobs j
-        WHERE {condition} AND j.finished_at < clock_timestamp() - make_interval(secs => :seconds)
+        WHERE {condition} AND j.finished_at < (SELECT clock_timestamp() - make_interval(secs => :seconds))
         ORDER BY j.finished_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
     ), named AS MATERIALIZED (
         SELECT s.id, s.job_id, s.rows_key FROM segments s JOIN due d ON d.id = s.job_id
@@ -99,8 +100,9 @@ _DELETE_RESULTS = """
 _BARE = text("""
     SELECT j.id::text FROM jobs j
     WHERE j.finished_at IS NOT NULL AND j.input_key IS NULL AND j.results_deleted_at IS NOT NULL
-        AND j.finished_at < clock_timestamp()
-            - make_interval(secs => CASE WHEN j.state = 'dead' AND j.discarded_at IS NULL THEN :dead ELSE :jobs END)
+        AND j.finished_at < (SELECT clock_timestamp() - make_interval(secs => :jobs))
+        AND (j.state <> 'dead' OR j.discarded_at IS NOT NULL
+            OR j.finished_at < (SELECT clock_timestamp() - make_interval(secs => :dead)))
         AND NOT EXISTS (SELECT FROM webhook_events w WHERE w.job_id = j.id AND w.state = 'pending')
     ORDER BY j.finished_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
