@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from framequeue.cli.progress import Bars, bars
 from framequeue.cli.render import one_line, print_json, print_rows
 from framequeue.cli.submit import accepted, kind_of
 from framequeue.client import Client
-from framequeue.manifest import source_of_backlog
+from framequeue.manifest import Source, source_of_backlog
 
 BATCH_COLUMNS = ("id", "state", "progress", "name", "items")
 #: refused items that are told one by one; the others are counted
@@ -33,58 +33,63 @@ def backlog() -> None:
     """Put thousands of inputs into the queue, and follow them as one batch."""
 
 
+def _order_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--metadata", multiple=True, metavar="K=V", help="A label of every job."),
+        click.option(
+            "--priority", type=click.Choice(["low", "normal", "high", "urgent"]), help="Share of the machine."
+        ),
+        click.option("--params", metavar="JSON", help="All parameters as a JSON object, or @file."),
+        click.option(
+            "--param", "single", multiple=True, metavar="K=V", help="One parameter; such as sampler.stride=5."
+        ),
+        click.option("-p", "--pipeline", help="What to run; lines of a manifest may name their own."),
+    ):
+        command = option(command)
+    return command
+
+
+def _pace_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--fresh", is_flag=True, help="Begin anew, whatever an earlier start left."),
+        click.option("--resume", is_flag=True, help="Go on where an earlier start was stopped; nothing is sent twice."),
+        click.option("-c", "--concurrency", type=click.IntRange(1, 32), default=4, help="Files sent at once.  [4]"),
+        click.option("--max-queue", type=click.IntRange(min=1), help="At most so many of its jobs unfinished at once."),
+        click.option("--glob", "pattern", default="*", help="Files of a folder, by name.  [*]"),
+        click.option("--name", help="Name of the batch; that of the source unless given."),
+    ):
+        command = option(command)
+    return command
+
+
 @backlog.command()
 @click.argument("source", metavar="DIR|PREFIX|MANIFEST")
-@click.option("-p", "--pipeline", help="What to run; lines of a manifest may name their own.")
-@click.option("--param", "single", multiple=True, metavar="K=V", help="One parameter; such as sampler.stride=5.")
-@click.option("--params", metavar="JSON", help="All parameters as a JSON object, or @file.")
-@click.option("--priority", type=click.Choice(["low", "normal", "high", "urgent"]), help="Share of the machine.")
-@click.option("--metadata", multiple=True, metavar="K=V", help="A label of every job.")
-@click.option("--name", help="Name of the batch; that of the source unless given.")
-@click.option("--glob", "pattern", default="*", show_default=True, help="Files of a folder, by name.")
-@click.option("--max-queue", type=click.IntRange(min=1), help="At most so many of its jobs unfinished at once.")
-@click.option("-c", "--concurrency", type=click.IntRange(1, 32), default=4, show_default=True, help="Files at once.")
-@click.option("--resume", is_flag=True, help="Go on where an earlier start was stopped; nothing is sent twice.")
-@click.option("--fresh", is_flag=True, help="Begin anew, whatever an earlier start left.")
+@_order_options
+@_pace_options
 @click.option("--wait/--no-wait", "waits", default=False, help="Wait until every item has ended.")
 @_json_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @click.pass_obj
 def enqueue(
     connect: Connect,
+    /,
     source: str,
     *,
-    pipeline: str | None,
-    single: Sequence[str],
-    params: str | None,
-    priority: str | None,
-    metadata: Sequence[str],
-    name: str | None,
-    pattern: str,
-    max_queue: int | None,
-    concurrency: int,
-    resume: bool,
-    fresh: bool,
     waits: bool,
     as_json: bool,
     quiet: bool,
+    resume: bool,
+    fresh: bool,
+    **given: Any,
 ) -> int:
     """Put all files of a folder, all lines of a manifest or all objects under s3://bucket/prefix/ into the queue.
 
     Safe to kill and to start again with --resume. A manifest has one JSON object per line:
     {"file"|"url"|"object"|"prefix": ..., "key": ..., "params": ..., "metadata": ...}.
     """
-    members = {
-        "pipeline": pipeline,
-        "params": read_params(params, single) or None,
-        "priority": priority,
-        "metadata": read_metadata(metadata) or None,
-    }
-    defaults = {key: value for key, value in members.items() if value is not None}
-    terms = Terms(defaults, name or Path(source).name or source, max_queue, concurrency)
+    terms = _terms(source, given)
     with connect() as client:
-        takes = cache(lambda: accepted(client, pipeline) if pipeline else ("image", "video", "sensor"))
-        found = source_of_backlog(source, wanted=lambda file: kind_of(file) in takes(), pattern=pattern)
+        found = _source(client, source, given)
         journal = Journal(client.base_url, source, terms)
         if fresh:
             journal.forget()
@@ -100,9 +105,26 @@ def enqueue(
                 raise
         print_batches([batch], as_json=as_json)
         _tell_rejected(batch)
-        if waits and not batch.ok:
-            return 1
+    if waits and not batch.ok:
+        return 1
     return 2 if work.tally.refused or batch.errors else 0
+
+
+def _terms(source: str, given: Mapping[str, Any]) -> Terms:
+    members = {
+        "pipeline": given["pipeline"],
+        "params": read_params(given["params"], given["single"]) or None,
+        "priority": given["priority"],
+        "metadata": read_metadata(given["metadata"]) or None,
+    }
+    defaults = {key: value for key, value in members.items() if value is not None}
+    return Terms(defaults, given["name"] or Path(source).name or source, given["max_queue"], given["concurrency"])
+
+
+def _source(client: Client, source: str, given: Mapping[str, Any]) -> Source:
+    pipeline = given["pipeline"]
+    takes = cache(lambda: accepted(client, pipeline) if pipeline else ("image", "video", "sensor"))
+    return source_of_backlog(source, wanted=lambda file: kind_of(file) in takes(), pattern=given["pattern"])
 
 
 def _show(shown: Bars, news: Any) -> None:
