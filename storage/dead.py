@@ -108,7 +108,8 @@ class DeadPage:
 _GROUPS = """
     WITH counted AS MATERIALIZED (
         SELECT j.error_fingerprint AS fingerprint, j.pipeline, j.tenant, count(*) AS jobs,
-            min(j.finished_at) AS first_at, max(j.finished_at) AS last_at, max(j.same_error_runs) AS same_error_runs, max(j.id::text) AS newest
+            min(j.finished_at) AS first_at, max(j.finished_at) AS last_at,
+            max(j.same_error_runs) AS same_error_runs, max(j.id::text) AS newest
         FROM jobs j WHERE {condition} GROUP BY j.error_fingerprint, j.pipeline, j.tenant
     ), largest AS MATERIALIZED (
         SELECT c.fingerprint, sum(c.jobs)::bigint AS jobs, array_agg(DISTINCT c.pipeline) AS pipelines,
