@@ -18,7 +18,7 @@ from deploy.local.child import Child, Command, tail
 from deploy.local.home import REPOSITORY, Home, PartState, State
 from deploy.local.reach import service_folder, stand_in_data_dir
 
-UP_SECONDS = 120.0
+UP_SECONDS = 240.0
 
 
 class EmbeddedStack:

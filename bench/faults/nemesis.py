@@ -81,10 +81,10 @@ class Nemesis:
         """SIGCONT everything that was frozen, and note on the injection when."""
         with self._lock:
             frozen, self._frozen = self._frozen, {}
+        if injection is not None:  # before it: what it does next comes after
+            injection.until = self._books.now()
         for process in frozen.values():
             _signal(process, signal.SIGCONT)
-        if injection is not None:
-            injection.until = self._books.now()
 
     @contextmanager
     def frozen(self, part: str) -> Iterator[Injection | None]:

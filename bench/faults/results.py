@@ -65,7 +65,7 @@ def table(results: Iterable[Result]) -> str:
     rows: list[Sequence[str]] = [("scenario", "", "bar", "figures")]
     for result in results:
         broken = f"; BROKEN {_value(result.broken)}" if result.broken else ""
-        note = f"; {result.note}" if result.note and not result.passed else ""
+        note = f"; {result.note.splitlines()[0]}" if result.note and not result.passed else ""
         word = "passed" if result.passed else "MISSED"
         rows.append((result.scenario, word, result.bar, told(result.figures) + broken + note))
     widths = [max(len(row[column]) for row in rows) for column in range(2)]

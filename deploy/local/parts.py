@@ -30,7 +30,7 @@ class Part:
     name: str
     launch: Callable[[], Child]
     ready: Callable[[Child], bool]
-    ready_timeout_seconds: float = 60.0
+    ready_timeout_seconds: float = 120.0
     stop_timeout_seconds: float = 10.0
 
 

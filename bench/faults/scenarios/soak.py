@@ -1,0 +1,129 @@
+"""Everything at once, for half an hour: any fault at any time, and all promises kept at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import redis
+
+from bench.faults.load import Order, clip_order
+from bench.faults.measure import statuses
+from bench.faults.memory import WARM_SECONDS, Memory
+from bench.faults.scenario import Outcome
+from bench.faults.world import World
+
+SECONDS = 1800.0
+GROWTH_MIB = 32.0
+PER_SECOND = 6.0
+#: peace between two faults
+REST_SECONDS = (2.0, 12.0)
+
+Fault = Callable[[World], None]
+
+
+def kill_child(world: World) -> None:
+    part = world.rng.choice(world.stack.replicas("worker"))
+    children = world.nemesis.children(part)
+    if children:
+        world.nemesis.kill_child(part, world.rng.choice(children))
+
+
+def kill_second(kind: str) -> Fault:
+    """The first of each kind lives on, so that its memory can be watched for long."""
+
+    def kill(world: World) -> None:
+        injection = world.nemesis.kill_tree(f"{kind}-2")
+        world.pause(world.rng.uniform(0, 5))
+        world.nemesis.start(f"{kind}-2", injection)
+
+    return kill
+
+
+def kill_engine(name: str) -> Fault:
+    def kill(world: World) -> None:
+        injection = world.nemesis.kill_tree(name)
+        world.pause(world.rng.uniform(0.5, 4))
+        world.nemesis.start(name, injection)
+
+    return kill
+
+
+def freeze(part: str, longest_seconds: float) -> Fault:
+    def frozen(world: World) -> None:
+        with world.nemesis.frozen(part):
+            world.pause(world.rng.uniform(1, longest_seconds))
+
+    return frozen
+
+
+def restart(world: World) -> None:
+    world.nemesis.restart(world.rng.choice(["web-2", "worker-2", "dispatcher-2"]))
+
+
+def flush(world: World) -> None:
+    world.inject("flush", "redis")
+    with redis.Redis.from_url(world.stack.state.redis_url) as broker:
+        broker.flushall()
+
+
+#: what happens, and how often compared with the others
+FAULTS: Mapping[str, tuple[Fault, int]] = {
+    "kill a child": (kill_child, 6),
+    "kill worker-2": (kill_second("worker"), 2),
+    "kill web-2": (kill_second("web"), 2),
+    "kill dispatcher-2": (kill_second("dispatcher"), 1),
+    "kill redis": (kill_engine("redis"), 1),
+    "kill postgres": (kill_engine("postgres"), 1),
+    "freeze worker": (freeze("worker", 35), 1),
+    "freeze worker-2": (freeze("worker-2", 35), 1),
+    "freeze dispatcher": (freeze("dispatcher", 20), 1),
+    "freeze redis": (freeze("redis", 10), 1),
+    "restart": (restart, 3),
+    "flush": (flush, 1),
+}
+
+
+class Soak:
+    """Pictures and clips of several segments; the mix of faults comes from the seed."""
+
+    name = "soak"
+    fault = "30 min of every fault on processes, by chance, under load of pictures and clips"
+    bar = "every promise kept, all succeed, memory of every process grows < 32 MiB after its minute 5"
+
+    def run(self, world: World) -> Outcome:
+        stack = world.start(settings={"FQ_SEGMENT_SECONDS": "1"})
+        seconds = world.seconds(SECONDS, least=20)
+        slow = Order(params={"frame_seconds": 0.05})
+        world.load.start(PER_SECOND, Order(), slow, Order(), slow, Order(), clip_order(8, frame_seconds=0.03))
+        with Memory(stack).watched() as memory:
+            self._hurt(world, seconds)
+            world.load.stop(patience_seconds=120)
+            world.settle(180)
+        growth = memory.growth_mib(min(WARM_SECONDS, seconds / 3))
+        states = world.books.states()
+        most = next(iter(growth.items()), ("", 0.0))
+        figures = {
+            "jobs": len(world.load.job_ids),
+            "faults": len(world.injected),
+            "posts": statuses(world.load.requests),
+            "recovery_seconds": world.recovery(),
+            "processes_watched": len(growth),
+            "most_growth_mib": round(most[1], 1),
+        }
+        note = f"jobs: {dict(states)}; grew most: {most[0]}"
+        return Outcome(set(states) == {"succeeded"} and most[1] < GROWTH_MIB, figures, note)
+
+    def _hurt(self, world: World, seconds: float) -> None:
+        """Every fault once, in an order by chance, before any comes again."""
+        bag: list[Fault] = []
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if not bag:
+                bag = [fault for fault, times in FAULTS.values() for _ in range(times)]
+                world.rng.shuffle(bag)
+            world.pause(world.rng.uniform(*REST_SECONDS))
+            bag.pop()(world)
+
+
+SCENARIOS = (Soak(),)
