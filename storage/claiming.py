@@ -1,4 +1,4 @@
-"""The claim: one statement takes the first ready segment and those like it; a second, small one marks their jobs."""
+"""The claim: one statement takes the first ready segment and those like it; another marks their jobs as running."""
 
 from __future__ import annotations
 
@@ -94,13 +94,19 @@ CLAIM = text("""
 #: fields of ClaimedSegment that are columns of the same name
 _SAME = frozenset(ClaimedSegment.__dataclass_fields__) - {"kind", "input", "range"}
 
-# The mark is news, not truth: its commit does not wait for the disk either.
-_LOCK_JOBS = text("""
-    SET LOCAL synchronous_commit = off;
-    SELECT FROM jobs WHERE id = ANY(CAST(:job_ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+# Within the claim's transaction, which has locked segments already, jobs come after segments: so none is waited for.
+_LOCK_FREE_JOBS = text("""
+    SELECT id::text FROM jobs WHERE id = ANY(CAST(:job_ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)
 
-# The claim is looked at again under the job's lock: whoever took it back meanwhile has put the job to queued.
+# The mark is news, not truth: its commit does not wait for the disk.
+_LOCK_JOBS = text("""
+    SET LOCAL synchronous_commit = off;
+    SELECT id::text FROM jobs WHERE id = ANY(CAST(:job_ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+""")
+
+# Of jobs that are locked. The claim is looked at again under the job's lock: whoever took it back meanwhile has put the
+# job to queued.
 _MARK_RUNNING = text("""
     WITH begun AS (
         UPDATE jobs j SET
@@ -146,14 +152,26 @@ def take(connection: Connection, claim_id: str, worker_id: str, wanted: Wanted) 
     return None
 
 
+def mark_free(connection: Connection, claim: Claim) -> bool:
+    """Set jobs of a claim ``running`` in its own transaction where nobody has them locked; say whether all were."""
+    job_ids = {segment.job_id for segment in claim.segments}
+    locked = set(connection.execute(_LOCK_FREE_JOBS, {"job_ids": sorted(job_ids)}).scalars())
+    _mark(connection, claim, locked)
+    return locked == job_ids
+
+
 def mark_running(connection: Connection, claim: Claim) -> None:
     """Set the jobs of a claim ``running``; locks them by id, and looks again at what the claim still holds."""
     job_ids = sorted({segment.job_id for segment in claim.segments})
-    connection.execute(_LOCK_JOBS, {"job_ids": job_ids})
-    connection.execute(
-        _MARK_RUNNING,
-        {"claim_id": claim.id, "worker_id": claim.worker_id, "segment_ids": [segment.id for segment in claim.segments]},
-    )
+    _mark(connection, claim, set(connection.execute(_LOCK_JOBS, {"job_ids": job_ids}).scalars()))
+
+
+def _mark(connection: Connection, claim: Claim, job_ids: set[str]) -> None:
+    segment_ids = [segment.id for segment in claim.segments if segment.job_id in job_ids]
+    if segment_ids:
+        connection.execute(
+            _MARK_RUNNING, {"claim_id": claim.id, "worker_id": claim.worker_id, "segment_ids": segment_ids}
+        )
 
 
 def segment_from_row(row: Row[tuple[object, ...]]) -> ClaimedSegment:

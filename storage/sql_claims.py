@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from storage.claiming import Wanted, mark_running, take
+from storage.claiming import Wanted, mark_free, mark_running, take
 from storage.claims import LEFT_BEHIND_SECONDS, ClaimLost, Heartbeat, Plan, Planned
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
@@ -96,10 +96,11 @@ class SqlClaims:
         try:
             with self._database.transaction() as connection:
                 claim = take(connection, claim_id, worker_id, Wanted(pairs, tuple(serves), limit))
+                all_marked = claim is None or mark_free(connection, claim)
         except BaseException:
             self._doubtful[claim_id] = worker_id
             raise
-        if claim is not None:
+        if claim is not None and not all_marked:
             self._mark_running(claim)
         return claim
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from storage.claims import NOTHING_LOST
@@ -17,6 +19,7 @@ from storage.fleet import LEASE_SECONDS, Fleet
 from storage.job import Claim, Done, JobState, SegmentPlan
 from storage.sql_claims import SqlClaims
 from tests.fakes.sql_queue import SqlQueue
+from tests.integration.queue_bed import wait_until
 
 WANTED: dict[str, Any] = {"lanes": ["cpu"], "size_classes": ["short", "long"], "serves": [("motion", 1)]}
 
@@ -199,6 +202,20 @@ def test_a_finish_and_a_plan_whose_answers_were_lost_can_be_repeated(
     assert queue.job(job_id).state is JobState.SUCCEEDED
 
 
+def test_a_job_that_is_locked_at_the_claim_is_marked_when_it_is_free(queue: SqlQueue) -> None:
+    first, second = queue.add_many(2)
+    found: list[Claim | None] = []
+    claiming = threading.Thread(target=lambda: found.append(queue.claim("anna", limit=2, **WANTED)))
+    with queue.database.transaction() as other:
+        other.execute(text("SELECT FROM jobs WHERE id = CAST(:id AS uuid) FOR UPDATE"), {"id": first})
+        claiming.start()
+        wait_until(lambda: queue.job(second).state, lambda state: state is JobState.RUNNING, seconds=10)
+        assert queue.job(first).state is JobState.QUEUED
+    claiming.join(10)
+    assert queue.job(first).state is JobState.RUNNING
+    assert len(found) == 1
+
+
 def test_a_claim_stands_when_marking_its_jobs_running_fails(
     queue: SqlQueue, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +224,8 @@ def test_a_claim_stands_when_marking_its_jobs_running_fails(
     def breaks(*_: Any) -> None:
         raise DatabaseUnavailable("server closed the connection unexpectedly")
 
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, queue.database.transaction() as other:
+        other.execute(text("SELECT FROM jobs FOR UPDATE"))
         patched.setattr("storage.sql_claims.mark_running", breaks)
         found = take(queue)
     assert queue.job(job_id).state is JobState.QUEUED
