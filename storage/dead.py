@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 
 from storage.audit import Actor
 from storage.database import Database
@@ -70,7 +70,7 @@ class DeadJob:
     same_error_runs: int
     finished_at: datetime
     media: Mapping[str, Any] | None
-    #: newest last, with worker and stack where they are known
+    #: newest last, with worker, its host and the stack where they are known
     errors: Sequence[Mapping[str, Any]]
     segment: DeadSegment | None
     input_key: str | None
@@ -139,6 +139,9 @@ _PAGE = """
     ORDER BY p.id DESC
 """
 
+# Rows of workers that are gone live a day.
+_HOSTS = text("SELECT id, host FROM workers WHERE id = ANY(CAST(:ids AS text[]))")
+
 _PIPELINES = "SELECT DISTINCT j.pipeline FROM jobs j WHERE {condition} ORDER BY 1"
 
 
@@ -164,7 +167,8 @@ class DeadLetters:
         values |= {"cursor": cursor, "limit": limit + 1}
         with self._database.transaction() as connection:
             rows = connection.execute(text(_PAGE.format(condition=condition)), values).all()
-        jobs = [_job(row) for row in rows[:limit]]
+            hosts = _hosts(connection, rows)
+        jobs = [_job(row, hosts) for row in rows[:limit]]
         return DeadPage(jobs, jobs[-1].id if len(rows) > limit else None)
 
     def pipelines(self, where: DeadFilter) -> Sequence[str]:
@@ -178,8 +182,22 @@ class DeadLetters:
         return discard(self._database, where, by)
 
 
-def _job(row: Row[Any]) -> DeadJob:
+def _errors(row: Row[Any]) -> list[dict[str, Any]]:
+    return list(row.errors or ([row.error] if row.error else []))
+
+
+def _hosts(connection: Connection, rows: Sequence[Row[Any]]) -> Mapping[str, str]:
+    ids = {error["worker"] for row in rows for error in _errors(row) if error.get("worker")}
+    if not ids:
+        return {}
+    return {row.id: row.host for row in connection.execute(_HOSTS, {"ids": sorted(ids)})}
+
+
+def _job(row: Row[Any], hosts: Mapping[str, str]) -> DeadJob:
     fields = row._mapping
+    errors = [
+        error | ({"host": hosts[error["worker"]]} if error.get("worker") in hosts else {}) for error in _errors(row)
+    ]
     segment = None
     if row.place is not None:
         segment = DeadSegment(
@@ -192,6 +210,6 @@ def _job(row: Row[Any]) -> DeadJob:
         )
     return DeadJob(
         segment=segment,
-        errors=row.errors or ([row.error] if row.error else []),
+        errors=errors,
         **{name: fields[name] for name in DeadJob.__dataclass_fields__ if name not in {"segment", "errors"}},
     )

@@ -34,8 +34,10 @@ class DeadFilter:
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
 
     def summary(self) -> dict[str, Any]:
-        """Return it for people: of many ids the first ones, and how many there are."""
+        """Return it for people: ``all`` when nothing narrows, of many ids the first ones, and how many there are."""
         told = self.as_json()
+        if not set(told) - {"tenant"}:
+            told["all"] = True
         if self.job_ids is not None and len(self.job_ids) > IDS_TOLD:
             told |= {"job_ids": list(self.job_ids[:IDS_TOLD]), "job_ids_total": len(self.job_ids)}
         return told

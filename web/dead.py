@@ -19,6 +19,7 @@ from web.shapes import job_urls, public_fault
 
 GROUPS_MAX = 1000
 IDS_MAX = 10_000
+_READ_FIRST = ("code", "message", "advice", "stage", "worker", "host", "stack")
 
 
 class DeadQuery(Query):
@@ -171,7 +172,7 @@ class DeadJobDocument(Document):
     same_error_runs: int = Field(description="Runs in a row that ended with this error.")
     dead_at: datetime
     errors: Sequence[Mapping[str, Any]] = Field(
-        description="The last five of the segment, newest last; worker and stack only with scope operate."
+        description="The last five of the segment, newest last; worker, host and stack only with scope operate."
     )
     segment: DeadSegmentDocument | None
     input: DeadInput
@@ -235,7 +236,7 @@ def dead_document(job: DeadJob, base_url: str, *, inside: bool) -> DeadJobDocume
         fingerprint=job.fingerprint,
         same_error_runs=job.same_error_runs,
         dead_at=job.finished_at,
-        errors=[dict(error) if inside else public_fault(error) for error in job.errors],
+        errors=[_error(error if inside else public_fault(error)) for error in job.errors],
         segment=_segment(job),
         input=DeadInput(
             state=job.input_state,
@@ -247,6 +248,11 @@ def dead_document(job: DeadJob, base_url: str, *, inside: bool) -> DeadJobDocume
         why_not=job.refusal.code if job.refusal else None,
         urls=job_urls(base_url, job.id),
     )
+
+
+def _error(fault: Mapping[str, Any]) -> dict[str, Any]:
+    """The members in an order for reading: the database keeps none."""
+    return {name: fault[name] for name in (*_READ_FIRST, *fault) if name in fault}
 
 
 def _segment(job: DeadJob) -> DeadSegmentDocument | None:
@@ -270,5 +276,4 @@ def order_document(order: ReplayOrder) -> ReplayOrderDocument:
     """Return the document of an order."""
     names = ReplayOrderDocument.model_fields
     fields = {name: getattr(order, name) for name in names}
-    told = order.filter.summary()
-    return ReplayOrderDocument(**(fields | {"filter": told if set(told) - {"tenant"} else told | {"all": True}}))
+    return ReplayOrderDocument(**(fields | {"filter": order.filter.summary()}))

@@ -20,7 +20,7 @@ from web.gaps import missing_ranges
 from web.situation import Scene, eta_seconds, waiting_for
 
 #: members of a stored fault that are for operators' eyes
-_INTERNAL = frozenset({"stack", "worker"})
+_INTERNAL = frozenset({"stack", "worker", "host"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ def died(api: Api, fault: Fault = BROKEN, **fields: Any) -> str:
     """A job that was submitted and has died in the second of its three segments."""
     job_id = str(api.submitted(MP4, **fields)["id"])
     worker = api.worker()
+    fault = replace(fault, worker=worker.id)
     claim = worker.take()
     plans = [SegmentPlan(start_pts=place * 100, end_pts=place * 100 + 100, frames=20) for place in range(3)]
     worker.claims.plan(claim, claim.segments[0].id, plans, media=MEDIA)
@@ -54,7 +56,9 @@ def test_an_operators_morning(api: Api) -> None:
     assert letter["segment"] == {
         "index": 0, "kind": "infer", "start_seconds": 0.0, "end_seconds": 10.0, "frames": 20, "attempts": 0,
     }  # fmt: skip
-    assert letter["errors"][-1]["stack"] == BROKEN.stack
+    error = letter["errors"][-1]
+    assert list(error) == ["code", "message", "stage", "worker", "host", "stack"]
+    assert (error["stack"], error["host"]) == (BROKEN.stack, "test")
     assert letter["input"] == {
         "state": "stored", "filename": "a.png", "size_bytes": len(MP4), "deleted_at": None,
     }  # fmt: skip

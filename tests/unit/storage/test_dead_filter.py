@@ -58,6 +58,7 @@ def test_many_ids_are_told_in_short() -> None:
     told = DeadFilter(job_ids=[str(number) for number in range(100)]).summary()
     assert (len(told["job_ids"]), told["job_ids_total"]) == (20, 100)
     assert DeadFilter(job_ids=["1"]).summary() == {"job_ids": ["1"]}
+    assert DeadFilter(tenant="acme").summary() == {"tenant": "acme", "all": True}
 
 
 def test_what_is_given_narrows_and_nothing_else() -> None:
