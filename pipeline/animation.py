@@ -14,6 +14,7 @@ from pipeline.errors import MediaError
 from pipeline.media import MediaLimits
 
 _DEFAULT_MS = 100
+_PNG_TELLS = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,21 @@ def too_many_pixels(limits: MediaLimits) -> MediaError:
         f"The animation's pictures together have more than {limits.max_animation_pixels:,} pixels.",
         code="media.too_large", advice="Convert it to a video, or send a smaller or shorter one.",
     )  # fmt: skip
+
+
+def png_tells_more_after_pixels(descriptor: int) -> bool:
+    """Return whether a PNG has blocks of text or EXIF behind its pixels, where only decoding all of it finds them."""
+    data, place, pixels = _Bytes(descriptor), 8, False
+    while place < data.size:
+        head = data.at(place, 8)
+        if len(head) < 8:
+            return False
+        length, kind = struct.unpack(">I4s", head)
+        if pixels and kind in _PNG_TELLS:
+            return True
+        pixels = pixels or kind == b"IDAT"
+        place += 12 + length
+    return False
 
 
 class _Bytes:

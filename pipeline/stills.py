@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pi_heif import register_heif_opener  # type: ignore[import-untyped]  # ships no types
 from PIL import Image, ImageFile
 
-from pipeline.animation import Part, parts, too_many_pixels
+from pipeline.animation import Part, parts, png_tells_more_after_pixels, too_many_pixels
 from pipeline.cage_wire import Tick, no_tick
 from pipeline.container import check_size
 from pipeline.errors import MediaError
@@ -73,7 +73,7 @@ def open_image(descriptor: int, found: Sniffed, limits: MediaLimits) -> Iterator
         with _decoding():
             image = Image.open(file, formats=_formats(found))
         check_size(*image.size, limits)
-        opened = OpenImage(image, image.format or found.formats[0], _orientation(image), ())
+        opened = OpenImage(image, image.format or found.formats[0], _orientation(image, descriptor), ())
         shown = _shown(opened, announced, limits)
         yield OpenImage(image, opened.format, opened.orientation, shown)
 
@@ -186,12 +186,16 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(turn)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, descriptor: int) -> int:
     """Return the EXIF orientation, 1 where there is none or the block is damaged."""
     if image.format == "HEIF":
         return 1  # turned by its decoder
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        if image.format == "PNG" and not png_tells_more_after_pixels(descriptor):
+            exif = Image.Image.getexif(image)  # the PNG's own would decode all pixels, to look behind them
+        else:
+            exif = image.getexif()
+        value = exif.get(_ORIENTATION, 1)
     except _DECODER_ERRORS:
         return 1
     return value if value in range(1, 9) else 1

@@ -47,6 +47,40 @@ def test_a_phone_photo_in_heif_is_opened(cage: Cage, tmp_path: Path, shared: Pat
     assert picture(cage, path).shape == (128, 128, 3)
 
 
+def test_a_png_may_tell_its_orientation_before_or_behind_its_pixels(cage: Cage, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    before = saved(tmp_path / "before.png", Image.new("RGB", (40, 20), (9, 9, 9)), exif=exif)
+    chunks = list(png_chunks(before.read_bytes()))
+    told = [chunk for chunk in chunks if chunk[4:8] == b"eXIf"]
+    assert told
+    behind = tmp_path / "behind.png"
+    rest = [chunk for chunk in chunks if chunk not in told]
+    behind.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join([*rest[:-1], *told, rest[-1]]))
+    for path in (before, behind):
+        info = cage.probe(path)
+        assert (info.rotation, info.width, info.height) == (90, 20, 40)
+
+
+def test_probing_a_png_reads_its_header_alone(cage: Cage, tmp_path: Path) -> None:
+    whole = saved(tmp_path / "whole.png", Image.effect_noise((300, 200), 80)).read_bytes()
+    path = tmp_path / "broken.png"
+    middle = whole.index(b"IDAT") + 2000
+    path.write_bytes(whole[:middle] + bytes(500) + whole[middle + 500 :])
+    assert cage.probe(path).width == 300
+    with pytest.raises(MediaError):
+        list(cage.frames(path, np.array([0])))
+
+
+def png_chunks(data: bytes) -> Iterator[bytes]:
+    """Length, name, content and checksum of each."""
+    place = 8
+    while place < len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        yield data[place:end]
+        place = end
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.avif"])
 def test_exif_orientation_is_applied(cage: Cage, tmp_path: Path, name: str, orientation: int) -> None:
