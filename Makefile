@@ -48,8 +48,9 @@ fmt: setup-dev ## rewrite the code in the one style
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-faults: setup-dev ## kill, freeze and flush parts of a running stack, and see what clients still get
-	@$(BIN)/python -m pytest tests/e2e/test_faults.py tests/e2e/test_launcher.py
+faults: setup-dev ## kill, freeze and flush parts of a stack, and judge its history; SEED=1 MINUTES= FAULTS=kill-child,...
+	@$(BIN)/python -m bench.faults $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(if $(SCALE),--scale $(SCALE)) $(if $(OUT),--out $(OUT))
 
 bench: setup ## measure the queue; prints a table, then one JSON line
 	@$(BIN)/python -m bench

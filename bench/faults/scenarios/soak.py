@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from itertools import count
 
 import redis
 
@@ -85,7 +86,13 @@ FAULTS: Mapping[str, tuple[Fault, int]] = {
 
 
 class Soak:
-    """Pictures and clips of several segments; the mix of faults comes from the seed."""
+    """Pictures and clips of several segments; the order of faults comes from the seed."""
+
+    def __init__(
+        self, faults: Mapping[str, tuple[Fault, int]] = FAULTS, rest_seconds: tuple[float, float] = REST_SECONDS
+    ) -> None:
+        self._faults = faults
+        self._rest = rest_seconds
 
     name = "soak"
     fault = "30 min of every fault on processes, by chance, under load of pictures and clips"
@@ -115,15 +122,16 @@ class Soak:
         return Outcome(set(states) == {"succeeded"} and most[1] < GROWTH_MIB, figures, note)
 
     def _hurt(self, world: World, seconds: float) -> None:
-        """Every fault once, in an order by chance, before any comes again."""
-        bag: list[Fault] = []
+        """One round after the other, each in an order by chance; the first is finished however short the time is."""
+        every = [fault for fault, times in self._faults.values() for _ in range(times)]
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if not bag:
-                bag = [fault for fault, times in FAULTS.values() for _ in range(times)]
-                world.rng.shuffle(bag)
-            world.pause(world.rng.uniform(*REST_SECONDS))
-            bag.pop()(world)
+        for turn in count():
+            if turn >= len(every) and time.monotonic() > until:
+                return
+            if turn % len(every) == 0:
+                world.rng.shuffle(every)
+            world.pause(world.rng.uniform(*self._rest))
+            every[turn % len(every)](world)
 
 
 SCENARIOS = (Soak(),)
