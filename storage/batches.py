@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
-from storage import batch_appending, batch_reading
+from storage import audit, batch_appending, batch_reading
+from storage.audit import Actor
 from storage.batch_rows import Added, Batch, BatchPage, BatchState, Counted, Item, NewBatch, NewItem, Place
 from storage.database import Database
 from storage.errors import BatchNotFound, IdempotencyConflict, StateConflict
@@ -138,11 +139,14 @@ class BatchStore:
         with self._database.transaction() as connection:
             return batch_reading.version(connection, batch)
 
-    def cancel(self, batch_id: str, tenant: str) -> bool:
+    def cancel(self, batch_id: str, tenant: str, *, by: Actor) -> bool:
         """End a batch at once, its jobs soon after; False when it had ended before. Raises: BatchNotFound."""
         with self._database.transaction() as connection:
             _lock(connection, batch_id, tenant)
-            return connection.execute(_CANCEL, {"id": batch_id}).rowcount > 0
+            changed = connection.execute(_CANCEL, {"id": batch_id}).rowcount > 0
+            if changed:
+                audit.note(connection, by, "batch.cancel", batch=batch_id)
+            return changed
 
     def pipelines_in(self, batch_id: str, tenant: str, states: Sequence[JobState]) -> Mapping[str, int]:
         """Return how many jobs of a batch in these states each pipeline has."""
@@ -151,7 +155,13 @@ class BatchStore:
             return {row.pipeline: row.jobs for row in connection.execute(_PIPELINES, where)}
 
     def order_replay(
-        self, batch_id: str, tenant: str, states: Sequence[JobState], params: Mapping[str, Mapping[str, Any]] | None
+        self,
+        batch_id: str,
+        tenant: str,
+        states: Sequence[JobState],
+        params: Mapping[str, Mapping[str, Any]] | None,
+        *,
+        by: Actor,
     ) -> Batch:
         """Let the dispatcher replay the jobs in these states; ``params``: new ones and their batch_key by pipeline.
 
@@ -172,6 +182,7 @@ class BatchStore:
             if not connection.execute(_REPLAY, {"id": batch_id, "tenant": tenant, "replay": dump(order)}).rowcount:
                 why = "canceled" if row.state == BatchState.CANCELED else "still carrying out an earlier replay"
                 raise StateConflict(f"the batch is {why}")
+            audit.note(connection, by, "batch.replay", batch=batch_id, states=order["states"])
             return batch_reading.get(connection, batch_id, tenant)
 
 

@@ -248,6 +248,8 @@ def test_what_failed_is_replayed_bit_by_bit_and_the_batch_finishes_again(api: Ap
     end_jobs(database, batch_id, "succeeded")
     duty_of(database).run_pass()
     assert look(api, batch_id)["state"] == "finished"
+    noted = execute(database, "SELECT action, tenant, target FROM audit WHERE action LIKE 'batch.%'")
+    assert noted == [("batch.replay", "acme", {"batch": batch_id, "states": ["failed", "dead"]})]
 
 
 def test_only_the_states_asked_for_are_replayed_each_job_once(api: Api) -> None:

@@ -155,7 +155,7 @@ def get_results(batch_id: str) -> Response:
 def cancel_batch(batch_id: str) -> Response:
     """End a batch at once: what is not in the queue never comes there, and its unfinished jobs end within seconds."""
     batch = own_batch(batch_id)
-    if services().batches.cancel(batch.id, caller().tenant):
+    if services().batches.cancel(batch.id, caller().tenant, by=caller().actor):
         services().hints.tell(batch.id)
     return answer_batch(batch.id)
 
@@ -172,7 +172,7 @@ def replay_failed(batch_id: str) -> Response:
     order = read_order(request.get_json() if request.data else {}, ReplayFailedOrder)
     states = [JobState(state) for state in order.states]
     params = None if order.params is None else _fitting(batch.id, states, order.params)
-    services().batches.order_replay(batch.id, batch.tenant, states, params)
+    services().batches.order_replay(batch.id, batch.tenant, states, params, by=caller().actor)
     return answer_batch(batch.id, 202)
 
 
