@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg2
 import psycopg2.extensions
@@ -13,6 +14,9 @@ from bench.embedded import eventually
 from bench.faults.books import Books
 
 REACHED_SECONDS = 15.0
+#: a COMMIT that took so long was held back
+HELD_SECONDS = 0.3
+TRIAL = "framequeue-faults-trial"
 
 
 @contextlib.contextmanager
@@ -31,10 +35,15 @@ def before_writing(books: Books, table: str) -> Iterator[None]:
 def at_commit(books: Books) -> Iterator[None]:
     """Every COMMIT is carried out, and its answer held back until the block ends, as if a standby were slow."""
     _configure(books, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    trial = threading.Thread(target=_commit_until_held, args=(books,), daemon=True)
     try:
+        trial.start()
+        sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = %s"
+        eventually(lambda: books.ask(sql, TRIAL)[0][0] > 0, REACHED_SECONDS, "no COMMIT is held back")
         yield
     finally:
         _configure(books, "ALTER SYSTEM RESET synchronous_standby_names")
+        trial.join(REACHED_SECONDS)
 
 
 def wait_until_writing(books: Books, words: str, since: float) -> None:
@@ -46,14 +55,29 @@ def wait_until_writing(books: Books, words: str, since: float) -> None:
     eventually(lambda: books.ask(sql, f"%{words}%", since)[0][0] > 0, REACHED_SECONDS, f"nobody waits to {words}")
 
 
-def wait_until_committing(books: Books, ports: frozenset[int]) -> None:
+def wait_until_committing(books: Books, ports: Callable[[], frozenset[int]]) -> None:
     """Return when a session from one of these ports waits for the answer to its COMMIT."""
     sql = "SELECT client_port FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-    eventually(lambda: bool(ports & {port for (port,) in books.ask(sql)}), REACHED_SECONDS, "nobody waits for a COMMIT")
+
+    def waits() -> bool:
+        return not ports().isdisjoint(port for (port,) in books.ask(sql))
+
+    eventually(waits, REACHED_SECONDS, "nobody waits for a COMMIT")
+
+
+def _commit_until_held(books: Books) -> None:
+    """Commit again and again until the server has heard of its new setting; the last one returns with the release."""
+    with contextlib.closing(psycopg2.connect(books.database_url, application_name=TRIAL)) as connection:
+        took, deadline = 0.0, time.monotonic() + REACHED_SECONDS
+        while took < HELD_SECONDS and time.monotonic() < deadline:
+            begun = time.monotonic()
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SELECT pg_current_xact_id()")
+            took = time.monotonic() - begun
 
 
 def _configure(books: Books, statement: str) -> None:
-    """Change a setting of the server; its own sessions are not held up by it."""
+    """Change a setting of the server; its own session is not held up by it."""
     connection = psycopg2.connect(books.database_url, connect_timeout=5, options="-c synchronous_commit=local")
     try:
         connection.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_AUTOCOMMIT)
@@ -62,4 +86,3 @@ def _configure(books: Books, statement: str) -> None:
             cursor.execute("SELECT pg_reload_conf()")
     finally:
         connection.close()
-    time.sleep(0.1)  # the signal is on its way to every session; none can be asked whether it has come

@@ -107,8 +107,11 @@ class Submitter:
 
     def kill(self, asking: threading.Thread | None = None) -> None:
         """SIGKILL the web with its workers."""
+        victim = self.world.stack.part(VICTIM).identity
         killed = self.world.nemesis.kill_tree(VICTIM)
         assert killed is not None, "the web does not run"
+        assert victim is not None
+        assert victim.gone_within(10.0), "the web outlives its death"
         if asking is not None:
             asking.join(30)
 
@@ -140,7 +143,7 @@ def _before_the_segment(submitter: Submitter, key: str) -> None:
 def _at_the_commit(submitter: Submitter, key: str) -> None:
     with at_commit(submitter.world.books):
         asking = submitter.in_background(lambda: submitter.post(key))
-        wait_until_committing(submitter.world.books, submitter.web_ports())
+        wait_until_committing(submitter.world.books, submitter.web_ports)
         submitter.kill(asking)
 
 
