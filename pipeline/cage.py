@@ -31,7 +31,7 @@ class Cage:
 
     def __init__(
         self, limits: MediaLimits | None = None, *, memory_bytes: int = 1536 * 1024**2,
-        answer_seconds: float = 30.0, recycle_after: int = 200,
+        answer_seconds: float = 30.0, recycle_after: int = 1000,
     ) -> None:  # fmt: skip
         """``answer_seconds``: the longest silence of the child before it is killed as hung."""
         self._limits = limits or MediaLimits()

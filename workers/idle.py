@@ -11,7 +11,7 @@ from workers.logs import get_logger
 
 log = get_logger(__name__)
 
-#: how long a worker that hears nothing is idle before it looks for itself, again and again
+#: a worker that hears nothing for so long looks for itself, again and again
 LOOK_SECONDS = 5.0
 #: looks in a row that must find messages nobody hears: a single one may have come this very moment
 DEAF_LOOKS = 2
@@ -23,9 +23,9 @@ def is_deaf(*, idle_seconds: float, unheard_seconds: float, messages: int, limit
 
 
 class IdleWatch:
-    """One thread of the main process, which looks every five seconds, and does something only when all children idle.
+    """One thread of the main process, which looks every five seconds whether bells are heard.
 
-    So work is done though every bell was lost, and though Redis is away.
+    Where none is, idle children look for themselves: work is done though every bell was lost, and though Redis is away.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class IdleWatch:
         flags: SharedFlags,
         served: Sequence[tuple[str, str]],
         *,
-        on_idle: Callable[[], None],
+        on_unheard: Callable[[], None],
         on_deaf: Callable[[], None],
         limit_seconds: float,
     ) -> None:
-        """``served``: (lane, size_class) pairs. ``on_idle`` makes the children look; ``on_deaf`` is called once."""
+        """``served``: (lane, size_class) pairs. ``on_unheard``: called while no bell is heard; ``on_deaf``: once."""
         self._redis_url = redis_url
         self._flags = flags
         self._served = tuple(served)
-        self._on_idle = on_idle
+        self._on_unheard = on_unheard
         self._on_deaf = on_deaf
         self._limit = limit_seconds
         self._deaf_looks = 0
@@ -74,8 +74,8 @@ class IdleWatch:
             if self._flags.stopping:
                 return
             try:
-                if self._flags.idle_seconds >= LOOK_SECONDS:
-                    self._on_idle()
+                if self._flags.unheard_seconds >= LOOK_SECONDS:
+                    self._on_unheard()
                 if self.deaf():
                     log.warning("worker.is_deaf", unheard_seconds=round(self._flags.unheard_seconds, 1))
                     self._on_deaf()

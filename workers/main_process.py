@@ -80,7 +80,7 @@ class MainProcess:
             self.settings.redis_url.get_secret_value(),
             self.flags,
             self.served,
-            on_idle=self.children.rouse,
+            on_unheard=self.children.rouse,
             on_deaf=self._restart,
             limit_seconds=self.settings.idle_restart_seconds,
         )
