@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -59,6 +60,9 @@ def _played(scenario: Scenario, world: World, out: Path) -> tuple[Outcome, Verdi
         outcome = scenario.run(world)
     except AssertionError as error:
         outcome = Outcome(False, note=str(error) or repr(error))
+    except Exception as error:  # noqa: BLE001 - a fault of the scenario itself must not cost the others their turn
+        traceback.print_exc()
+        outcome = Outcome(False, note=f"the scenario itself failed: {error!r}")
     world.say("passed" if outcome.passed else f"MISSED: {scenario.bar}; {outcome.note}")
     try:
         world.load.abandon()
