@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -96,9 +96,7 @@ class ChildProcess:
         objects = open_store(settings)
         scratch = keep(Scratch(settings.scratch_dir, self.worker_id, objects, max_bytes=settings.scratch_bytes))
         reserve_counts(self._main.counts_folder)
-        stack_file = keep((scratch.folder / STACK_NAME).open("w"))
-        faulthandler.enable(stack_file)
-        self._exit.callback(faulthandler.disable)
+        stack_file = self._open_stack_file(scratch)
         self._main.children.announce(Child(os.getpid(), self.worker_id, str(scratch.folder)))
         database = open_database(settings)
         self._exit.callback(database.close)
@@ -110,13 +108,9 @@ class ChildProcess:
         pipelines, shelf = load_pipelines(settings.pipelines), open_shelf(settings)
         self._exit.callback(shelf.close)
         claims = SqlClaims(database)
-        pulse = self._open_pulse(
-            settings,
-            database,
-            claims,
-            partial(register, Registry(database), pipelines, shelf, settings.max_runtimes),
-            on_beat=Forgetting(Erasures(database), scratch),
-        )
+        publish = partial(register, Registry(database), pipelines, shelf, settings.max_runtimes)
+        forgetting = Forgetting(Erasures(database), scratch)
+        pulse = self._open_pulse(settings, database, claims, publish, on_beat=forgetting)
         cancels.listen(pulse.nudge)
         log.info("worker.child_ready", pipelines=sorted(pipelines), cage=cage.in_force, device=settings.device)
         return Station(
@@ -134,6 +128,12 @@ class ChildProcess:
             flags=self.flags,
             limits=_limits(settings),
         )
+
+    def _open_stack_file(self, scratch: Scratch) -> TextIO:
+        file = self._exit.enter_context((scratch.folder / STACK_NAME).open("w"))
+        faulthandler.enable(file)
+        self._exit.callback(faulthandler.disable)
+        return file
 
     def _open_pulse(
         self,
