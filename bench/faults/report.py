@@ -40,7 +40,8 @@ def render(results: list[Result]) -> str:
     measured = {result.scenario for result in results}
     for scenario in registry().values():
         if scenario.name not in measured:
-            lines.append(f"| `{scenario.name}` | {scenario.fault} | {scenario.bar} | not run at full size yet | |")
+            told_so = f"{_sentence(scenario.fault)} | {_sentence(scenario.bar)}"
+            lines.append(f"| `{scenario.name}` | {told_so} | not run at full size yet | |")
     machines = sorted({result.machine.partition(", load")[0] for result in results})
     return "\n".join(lines) + (f"\n\nMachine: {'; '.join(machines)}." if machines else "")
 
@@ -51,4 +52,10 @@ def _row(result: Result) -> str:
     scale = "" if result.scale == 1 else f", at {result.scale:g} of the size"
     load = result.machine.partition(", load ")[2].partition(" ")[0]
     when = f"{result.seed}, {result.date.partition(' ')[0]}{scale}, load {load}"
-    return f"| `{result.scenario}` | {result.fault} | {result.bar} | {word}{broken}{told(result.figures)} | {when} |"
+    what = f"{_sentence(result.fault)} | {_sentence(result.bar)}"
+    return f"| `{result.scenario}` | {what} | {word}{broken}{told(result.figures)} | {when} |"
+
+
+def _sentence(text: str) -> str:
+    """With a capital, without a full stop, as cells of a table are."""
+    return text[:1].upper() + text[1:].rstrip(".")

@@ -47,14 +47,14 @@ class UnknownScenario(Exception):
 
 
 def registry() -> dict[str, Scenario]:
-    """Every scenario by its name: what the tuples ``SCENARIOS`` of the modules hold."""
+    """Every scenario by its name: what the tuples ``SCENARIOS`` of the modules hold; the longest last."""
     found: dict[str, Scenario] = {}
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name):
         for scenario in importlib.import_module(f"{package.__name__}.{module.name}").SCENARIOS:
             if scenario.name in found:
                 raise ValueError(f"two scenarios are called {scenario.name}")
             found[scenario.name] = scenario
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[0] == "soak"))
 
 
 def chosen(names: str) -> list[Scenario]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import redis
 
+from bench.faults.acl import refused_publishing
 from bench.faults.load import Sent
 from bench.faults.measure import first_start_after, longest_silence, spread, statuses
 from bench.faults.nemesis import Injection
@@ -15,8 +16,6 @@ from bench.faults.world import World
 
 START_SECONDS = 10.0
 POST_SECONDS = 2.5
-#: what a Celery publisher calls to send a message
-PUBLISH = ("lpush", "rpush", "publish")
 
 
 def _all_taken(requests: Sequence[Sent]) -> bool:
@@ -102,13 +101,9 @@ class PublishFailing:
         stack = world.start()
         world.load.start(8)
         world.pause(3)
-        with redis.Redis.from_url(stack.state.redis_url) as broker:
-            broker.execute_command("ACL", "SETUSER", "default", *(f"-{word}" for word in PUBLISH))
+        with refused_publishing(stack.state.redis_url):
             injection = world.inject("refuse", "every publish")
-            try:
-                world.pause(world.seconds(60, least=5))
-            finally:
-                broker.execute_command("ACL", "SETUSER", "default", *(f"+{word}" for word in PUBLISH))
+            world.pause(world.seconds(60, least=5))
         injection.until = world.books.now()
         world.pause(START_SECONDS)
         world.load.stop()
