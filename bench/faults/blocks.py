@@ -14,8 +14,6 @@ from bench.embedded import eventually
 from bench.faults.books import Books
 
 REACHED_SECONDS = 15.0
-#: a COMMIT that took so long was held back
-HELD_SECONDS = 0.3
 TRIAL = "framequeue-faults-trial"
 
 
@@ -34,14 +32,16 @@ def before_writing(books: Books, table: str) -> Iterator[None]:
 @contextlib.contextmanager
 def at_commit(books: Books) -> Iterator[None]:
     """Every COMMIT is carried out, and its answer held back until the block ends, as if a standby were slow."""
+    enough = threading.Event()
+    trial = threading.Thread(target=_commit_again_and_again, args=(books, enough), daemon=True)
     _configure(books, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    trial = threading.Thread(target=_commit_until_held, args=(books,), daemon=True)
     try:
         trial.start()
         sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = %s"
         eventually(lambda: books.ask(sql, TRIAL)[0][0] > 0, REACHED_SECONDS, "no COMMIT is held back")
         yield
     finally:
+        enough.set()
         _configure(books, "ALTER SYSTEM RESET synchronous_standby_names")
         trial.join(REACHED_SECONDS)
 
@@ -55,25 +55,23 @@ def wait_until_writing(books: Books, words: str, since: float) -> None:
     eventually(lambda: books.ask(sql, f"%{words}%", since)[0][0] > 0, REACHED_SECONDS, f"nobody waits to {words}")
 
 
-def wait_until_committing(books: Books, ports: Callable[[], frozenset[int]]) -> None:
-    """Return when a session from one of these ports waits for the answer to its COMMIT."""
+def is_committing(books: Books, ports: Callable[[], frozenset[int]], within_seconds: float = 4.0) -> bool:
+    """Return whether a session from one of these ports comes to wait for the answer to its COMMIT."""
     sql = "SELECT client_port FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    deadline = time.monotonic() + within_seconds
+    while time.monotonic() < deadline:
+        if not ports().isdisjoint(port for (port,) in books.ask(sql)):
+            return True
+        time.sleep(0.02)
+    return False
 
-    def waits() -> bool:
-        return not ports().isdisjoint(port for (port,) in books.ask(sql))
 
-    eventually(waits, REACHED_SECONDS, "nobody waits for a COMMIT")
-
-
-def _commit_until_held(books: Books) -> None:
-    """Commit again and again until the server has heard of its new setting; the last one returns with the release."""
+def _commit_again_and_again(books: Books, enough: threading.Event) -> None:
+    """Until the server has heard of its new setting: then a COMMIT hangs here, and returns with the release."""
     with contextlib.closing(psycopg2.connect(books.database_url, application_name=TRIAL)) as connection:
-        took, deadline = 0.0, time.monotonic() + REACHED_SECONDS
-        while took < HELD_SECONDS and time.monotonic() < deadline:
-            begun = time.monotonic()
+        while not enough.wait(0.02):
             with connection, connection.cursor() as cursor:
-                cursor.execute("SELECT pg_current_xact_id()")
-            took = time.monotonic() - begun
+                cursor.execute("SELECT pg_logical_emit_message(true, 'trial', '')")
 
 
 def _configure(books: Books, statement: str) -> None:
