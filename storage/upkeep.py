@@ -23,7 +23,7 @@ _CUT_OFF_FROZEN = text("SET LOCAL idle_in_transaction_session_timeout = '5s'")
 
 _WAKE_DUE = text(f"""
     WITH due AS MATERIALIZED (
-        SELECT id FROM segments WHERE state = 'waiting' AND run_after <= clock_timestamp()
+        SELECT id FROM segments WHERE state = 'waiting' AND run_after <= (SELECT clock_timestamp())
         ORDER BY run_after LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
     ), woken AS (
         UPDATE segments s SET state = 'ready', run_after = NULL, ready_at = clock_timestamp(), tag = {RETURN_TAG}
@@ -38,7 +38,7 @@ _WAKE_DUE = text(f"""
 # The mark that a job was begun is made after the claim and may be lost; the claim itself counts.
 _EXPIRED = text("""
     SELECT id::text FROM jobs
-    WHERE state IN ('uploading', 'queued') AND started_at IS NULL AND expires_at <= clock_timestamp()
+    WHERE state IN ('uploading', 'queued') AND started_at IS NULL AND expires_at <= (SELECT clock_timestamp())
         AND NOT EXISTS (SELECT FROM segments s WHERE s.job_id = jobs.id AND s.state IN ('claimed', 'done'))
     ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)

@@ -58,7 +58,7 @@ _COMPLETE = text("""
 
 _EXPIRE = text(f"""
     UPDATE uploads SET state = 'expired' WHERE id IN (
-        SELECT id FROM uploads WHERE state IN ('open', 'complete') AND expires_at <= clock_timestamp()
+        SELECT id FROM uploads WHERE state IN ('open', 'complete') AND expires_at <= (SELECT clock_timestamp())
         ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING {_COLUMNS}
 """)  # noqa: S608 - fixed text

@@ -19,7 +19,7 @@ VISIT = text("""
     SELECT v.tenant, v.receiver, EXISTS (
         SELECT FROM webhook_events e
         WHERE e.state = 'pending' AND e.tenant = v.tenant AND e.receiver = v.receiver
-            AND e.next_at <= clock_timestamp()) AS due
+            AND e.next_at <= (SELECT clock_timestamp())) AS due
     FROM (SELECT * FROM visited LIMIT :limit) AS v ORDER BY v.tenant, v.receiver
 """)
 
@@ -33,7 +33,7 @@ CLAIM = text("""
         SELECT d.id, d.tenant, d.url FROM rooms r CROSS JOIN LATERAL (
             SELECT e.id, e.tenant, e.url FROM webhook_events e
             WHERE e.state = 'pending' AND e.tenant = r.tenant AND e.receiver = r.receiver
-                AND e.next_at <= clock_timestamp()
+                AND e.next_at <= (SELECT clock_timestamp())
             ORDER BY e.next_at LIMIT r.room FOR NO KEY UPDATE SKIP LOCKED) AS d
     ), taken AS (
         UPDATE webhook_events e SET

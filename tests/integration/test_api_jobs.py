@@ -72,7 +72,7 @@ def test_fields_may_follow_the_file(api: Api) -> None:
         ({"params": "{"}, 422, "request.invalid"),
         ({"params": "[1]"}, 422, "request.invalid"),
         ({"params": '{"width": NaN}'}, 422, "request.invalid"),
-        ({"webhook_url": "http://example.org"}, 422, "request.invalid"),
+        ({"webhook_url": "ftp://example.org"}, 422, "request.invalid"),
         ({"tenant": "other"}, 422, "request.invalid"),
         ({"priority": "highest"}, 422, "request.invalid"),
         ({"metadata": '{"a": {"b": 1}}'}, 422, "request.invalid"),

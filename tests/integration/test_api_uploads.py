@@ -64,7 +64,7 @@ def test_a_broken_upload_goes_on_where_it_stopped_and_becomes_a_job(api: Api) ->
     assert job.status_code == 202
     assert job.get_json()["input"] == {
         "filename": "cup.mp4", "content_type": "video/mp4", "size_bytes": len(CONTENT), "sha256": None,
-        "source_url": None,
+        "source_url": None, "deleted_at": None,
     }  # fmt: skip
     assert api.services.jobs.get(job.get_json()["id"]).size_class == "long"
     again = api.post("/v1/jobs", json=order, headers={"Idempotency-Key": "k"})
