@@ -61,5 +61,5 @@ class Violation:
 
 def of_event(rule: str, message: str, event: Event, *others: Event | None) -> Violation:
     """A violation that an event commits; the others show why it is one."""
-    shown = sorted(one for one in (*others, event) if one is not None)
+    shown = sorted((one for one in (*others, event) if one is not None), key=lambda one: one.id)
     return Violation(rule, message, event.job_id, event.run, event.segment_id, event.claim_id, shown)
