@@ -136,14 +136,15 @@ def submit(queue: SqlQueue, job: Job, key: str | None, fields: Mapping[str, Any]
         made = queue.store.create(new_job(id=job.id, idempotency_key=key, **fields))
         return made.job.id, made.fresh
 
-    delayed = fields.get("run_after") is not None
-    return simple(f"submit {job.id[-4:]}", call, lambda model: model.submit(job, key, delayed=delayed))
+    return simple(f"submit {job.id[-4:]}", call, lambda model: model.submit(job, key))
 
 
 def claim(queue: SqlQueue, worker: str, limit: int, remember: Callable[[Any], None]) -> Deed:
     def steps(found: Claim | None, racing: bool, variant: int) -> Sequence[Step]:
+        seen: list[set[tuple[str, str]] | None] = []
         return [
-            lambda model: model.take(found, worker, limit, racing=racing),
+            lambda model: seen.append(model.may_claim(worker)),
+            lambda model: model.take(found, worker, limit, seen[0], racing=racing),
             lambda model: model.mark_running(found),
         ]
 

@@ -44,6 +44,8 @@ class Job:
     allow_partial: bool
     state: str
     expired: bool
+    #: not to be started before its time
+    delayed: bool
     params: int = 0
     #: its input is in the store
     arrived: bool = True
@@ -114,14 +116,14 @@ class Model:
 
     # what clients do
 
-    def submit(self, job: Job, key: str | None, *, delayed: bool) -> tuple[str, bool]:
+    def submit(self, job: Job, key: str | None) -> tuple[str, bool]:
         if key is not None and key in self.keys:
             return self.keys[key], False
         self.jobs[job.id] = copy.copy(job)
         if key is not None:
             self.keys[key] = job.id
         if job.arrived:
-            self._enqueue(job, "waiting" if delayed else "ready")
+            self._enqueue(job)
         return job.id, True
 
     def attach(self, job_id: str) -> bool:
@@ -129,7 +131,7 @@ class Model:
         if job is None or job.state != "uploading":
             return False
         job.state, job.arrived = "queued", True
-        self._enqueue(job, "ready")
+        self._enqueue(job)
         return True
 
     def cancel(self, job_id: str) -> bool:
@@ -153,12 +155,8 @@ class Model:
         parts = [one for one in of_run if one.kind == "infer"]
         whole = job.state == "succeeded" and not job.missing
         keeps = params in (None, job.params) and not whole and any(one.kind != "merge" for one in of_run)
-        job.run, job.state, job.started, job.expired = (
-            job.run + 1,
-            "queued" if job.arrived else "uploading",
-            False,
-            False,
-        )
+        job.run, job.state = job.run + 1, "queued" if job.arrived else "uploading"
+        job.started = job.expired = job.delayed = False
         job.attempts, job.missing = 0, []
         job.params = job.params if params is None else params
         if keeps:
@@ -172,7 +170,7 @@ class Model:
                 one.free("dropped")
         job.total = job.left = job.frames = 0
         if job.arrived:
-            self._enqueue(job, "ready")
+            self._enqueue(job)
         return job.run
 
     def _keep(self, job: Job, of_run: Sequence[Segment]) -> None:
@@ -185,9 +183,19 @@ class Model:
 
     # what workers do
 
-    def take(self, found: Claim | None, worker: str, limit: int, *, racing: bool) -> None:
+    def may_claim(self, worker: str) -> set[tuple[str, str]] | None:
+        """What is paused for a worker that may claim; None for one that may not.
+
+        Looked up before rows are locked: a claim may slip in while its worker is declared lost. The next pass of
+        ``lose_silent`` finds it.
+        """
+        return set(self.pauses) if self.workers.get(worker) == "live" else None
+
+    def take(
+        self, found: Claim | None, worker: str, limit: int, paused: set[tuple[str, str]] | None, *, racing: bool
+    ) -> None:
         """A claim may take less than there is only where another transaction had its hands on the rows."""
-        open_to = [one for one in self.segments if self._claimable(one)] if self.workers.get(worker) == "live" else []
+        open_to = [] if paused is None else [one for one in self.segments if self._claimable(one, paused)]
         if found is None:
             expect(racing or not open_to)
             return
@@ -353,8 +361,8 @@ class Model:
             raise Refused("JobNotFound")
         return self.jobs[job_id]
 
-    def _enqueue(self, job: Job, state: str) -> None:
-        self.segments.append(Segment(job.id, job.run, "plan", 0, state))
+    def _enqueue(self, job: Job) -> None:
+        self.segments.append(Segment(job.id, job.run, "plan", 0, "waiting" if job.delayed else "ready"))
 
     def _merge(self, job: Job) -> None:
         self.segments.append(Segment(job.id, job.run, "merge", 0))
@@ -363,10 +371,9 @@ class Model:
         job = self.jobs[one.job]
         job.total = job.left = count
 
-    def _claimable(self, one: Segment) -> bool:
-        tenant = self.jobs[one.job].tenant
-        paused = {("tenant", tenant), ("pipeline", "motion"), ("lane", "cpu")} & self.pauses
-        return one.state == "ready" and not paused
+    def _claimable(self, one: Segment, paused: set[tuple[str, str]]) -> bool:
+        names = {("tenant", self.jobs[one.job].tenant), ("pipeline", "motion"), ("lane", "cpu")}
+        return one.state == "ready" and not names & paused
 
     def _sociable(self, one: Segment) -> bool:
         return not one.solo and one.kind != "merge" and self.jobs[one.job].size_class == "short"
