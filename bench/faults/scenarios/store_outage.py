@@ -52,6 +52,7 @@ class StoreOutage:
             # the pattern is for those without a door of their own: migration, Flower
             parts={"*": server.environment("others"), **own},
         )
+        world.store = server.store
         doors = [server.proxy.door(name) for name in WORKERS]
         seconds = world.seconds(OUTAGE_SECONDS, least=10.0)
         half = seconds / 2
