@@ -9,7 +9,6 @@ import json
 import signal
 import sys
 import tempfile
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -36,6 +35,7 @@ def main(
     if context.invoked_subcommand is not None:
         return
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has started us in the background
     try:
         scenarios = chosen(faults)
     except UnknownScenario as error:
@@ -69,8 +69,4 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        traceback.print_exc(limit=1)
-        sys.exit(130)
+    main()
