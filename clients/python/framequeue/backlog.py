@@ -111,6 +111,7 @@ class Backlog:
             yield from self._heard(senders.drain())
         self._client.batches.close(batch.id)
         self._journal.forget()
+        yield News(self.tally)
 
     def _feed(self, batch: Batch, source: Source, there: set[str], senders: Senders) -> Iterator[News]:
         remote: list[dict[str, Any]] = []
