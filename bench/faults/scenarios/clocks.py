@@ -66,15 +66,7 @@ class Clocks:
             return Outcome(False, note=f"not run: {wrong}")
         world.load.start(PER_SECOND, Order(params={"frame_seconds": FRAME_SECONDS}))
         time.sleep(world.seconds(HOLD_SECONDS, least=10.0) / 2)
-        kill, taken_back = None, 0.0
-        for turn, offset in enumerate(JUMPS):
-            if turn == KILL_BEFORE:
-                kill = _kill_a_busy_worker(world)
-            _jump(world, database, offset)
-            if turn == KILL_BEFORE and kill is not None:
-                kill.at += offset  # in the time by which its consequences are told
-                taken_back = _wait_until_taken_back(world, kill)
-            time.sleep(world.seconds(HOLD_SECONDS, least=20.0))
+        kill, taken_back = _jump_to_and_fro(world, database)
         world.load.stop()
         world.settle()
         figures = {
@@ -87,6 +79,20 @@ class Clocks:
         }
         faults = _faults(figures)
         return Outcome(not faults, figures, "; ".join(faults))
+
+
+def _jump_to_and_fro(world: World, database: FalseClock) -> tuple[Injection | None, float]:
+    """Make every jump; return the kill before one of them, and how long it took until its work was taken back."""
+    kill, taken_back = None, 0.0
+    for turn, offset in enumerate(JUMPS):
+        if turn == KILL_BEFORE:
+            kill = _kill_a_busy_worker(world)
+        _jump(world, database, offset)
+        if turn == KILL_BEFORE and kill is not None:
+            kill.at += offset  # in the time by which its consequences are told
+            taken_back = _wait_until_taken_back(world, kill)
+        time.sleep(world.seconds(HOLD_SECONDS, least=20.0))
+    return kill, taken_back
 
 
 def _clocks_that_are_right(world: World) -> str | None:
