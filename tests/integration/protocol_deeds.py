@@ -7,8 +7,9 @@ in their order: that is all that clients and workers may count on.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from storage.claims import Lost, Plan
@@ -20,6 +21,8 @@ from tests.integration.protocol_model import Impossible, Job, Model, Refused, be
 #: answers that are part of the protocol
 ANSWERS = (JobNotFound, StateConflict)
 WANTED: dict[str, Any] = {"lanes": ["cpu"], "size_classes": ["short", "long"], "serves": [("motion", 1)]}
+#: no example takes so long that a worker falls silent by itself
+LEASE_SECONDS = 3600.0
 Step = Callable[[Model], None]
 
 
@@ -121,7 +124,7 @@ def answered(answer: Any, step: Callable[[Model], Any]) -> Step:
         except Refused as refusal:
             expect(type(answer).__name__ == str(refusal))
             return
-        expect(not isinstance(answer, Exception) and result == answer)
+        expect(not isinstance(answer, Exception) and result == answer, result)
 
     return run
 
@@ -172,14 +175,32 @@ def finish(queue: SqlQueue, found: Claim, outcomes: Sequence[Outcome]) -> Deed:
     )
 
 
-def heartbeat(queue: SqlQueue, worker: str, progress: Mapping[str, tuple[int, int]]) -> Deed:
+def heartbeat(
+    queue: SqlQueue, worker: str, progress: Mapping[str, tuple[int, int]], in_hand: Collection[str] | None
+) -> Deed:
+    """It renews, looks at what is held, and gives back what its worker does not know of."""
+
     def steps(answer: Any, racing: bool, variant: int) -> Sequence[Step]:
+        unknown: set[str] = set()
+
+        def look(model: Model) -> None:
+            expect(model.held(worker) == answer.held)
+            unknown.update(model.left_behind(worker, in_hand) if in_hand is not None else ())
+
+        def give_back(model: Model) -> None:
+            model.take_back(worker, "leave", unknown)
+
         return [
             answered(beat(answer), lambda model: model.heartbeat(worker)),
-            answered(answer.held, lambda model: model.held(worker)),
+            look,
+            give_back,
         ]
 
-    return Deed(f"{worker} beats", lambda: queue.heartbeat(worker, progress), steps)
+    def call() -> Any:
+        return queue.heartbeat(worker, progress, in_hand=in_hand)
+
+    knowing = "" if in_hand is None else f" knowing of {len(in_hand)} claims"
+    return Deed(f"{worker} beats{knowing}", call, steps)
 
 
 def taking_back(name: str, call: Callable[[], Lost], worker: str, why: str, state: str) -> Deed:
@@ -193,7 +214,7 @@ def taking_back(name: str, call: Callable[[], Lost], worker: str, why: str, stat
 
         def add_up(model: Model) -> None:
             take(model)
-            expect(tuple(map(sum, zip(*taken, strict=True))) == told(answer))
+            expect(tuple(map(sum, zip(*taken, strict=True))) == told(answer), taken)
 
         if variant:
             return [lambda model: model.leave(worker, state), add_up]
@@ -212,13 +233,29 @@ def lose_silent(queue: SqlQueue, workers: Sequence[str]) -> Deed:
                 taken.append(model.take_back(worker, "host"))
 
         def add_up(model: Model) -> None:
-            expect(tuple(map(sum, zip(*taken, strict=True))) == told(answer))
+            expect(tuple(map(sum, zip(*taken, strict=True))) == told(answer), taken)
 
         fall: list[Step] = [] if variant else [lambda model: model.fall_silent()]
         each: list[Step] = [lambda model, worker=worker: take(model, worker) for worker in workers]  # type: ignore[misc]
         return [*fall, lambda model: orphaned.update(model.orphaned()), *each, add_up]
 
-    return Deed("the silent are lost", queue.fleet.lose_silent, steps, variants=2)
+    return Deed("the silent are lost", partial(queue.fleet.lose_silent, LEASE_SECONDS), steps, variants=2)
+
+
+def expire(call: Callable[[], int], jobs: Sequence[str]) -> Deed:
+    """A pass over jobs past their time, some of which others have in hand."""
+    several = [chosen for size in range(len(jobs) + 1) for chosen in itertools.combinations(jobs, size)]
+
+    def steps(answer: int, racing: bool, variant: int) -> Sequence[Step]:
+        found: set[str] = set()
+
+        def look(model: Model) -> None:
+            expect(racing or not variant)
+            found.update(model.expiring() - set(several[variant]))
+
+        return [look, answered(answer, lambda model: model.expire(found))]
+
+    return Deed("expire", call, steps, variants=len(several))
 
 
 def skipping(

@@ -29,9 +29,9 @@ class Refused(Exception):
     """The operation is answered with an error of this name."""
 
 
-def expect(truth: object) -> None:
+def expect(truth: object, told: object = "") -> None:
     if not truth:
-        raise Impossible
+        raise Impossible(told)
 
 
 @dataclass
@@ -76,6 +76,8 @@ class Segment:
     worker: str | None = None
     claim_size: int = 0
     due: bool = False
+    #: claimed so long ago that its worker must know of it
+    old: bool = False
     #: as the database calls it, once it was seen
     id: str | None = None
 
@@ -186,8 +188,8 @@ class Model:
     def may_claim(self, worker: str) -> set[tuple[str, str]] | None:
         """What is paused for a worker that may claim; None for one that may not.
 
-        Looked up before rows are locked: a claim may slip in while its worker is declared lost. The next pass of
-        ``lose_silent`` finds it.
+        Looked up before rows are locked: a claim may slip in while its worker is declared lost. ``lose_silent`` finds
+        it when the lease of that worker is over.
         """
         return set(self.pauses) if self.workers.get(worker) == "live" else None
 
@@ -212,6 +214,7 @@ class Model:
         else:
             expect(len(segments) == 1)
         for one in segments:
+            one.old = False
             one.state, one.claim, one.worker, one.claim_size, one.due = (
                 "claimed", found.id, worker, len(segments), False,
             )  # fmt: skip
@@ -271,6 +274,11 @@ class Model:
             self.silent.discard(worker)
         return state == "draining", state not in ("live", "draining")
 
+    def left_behind(self, worker: str, in_hand: Collection[str]) -> set[str]:
+        """Claims that the worker has held for long without knowing of them."""
+        mine = (one for one in self.segments if one.worker == worker and one.state == "claimed" and one.old)
+        return {one.claim for one in mine if one.claim is not None and one.claim not in in_hand}
+
     def held(self, worker: str) -> frozenset[str]:
         mine = (one for one in self.segments if one.worker == worker and one.state in OPEN)
         return frozenset(one.claim for one in mine if one.claim is not None)
@@ -298,11 +306,16 @@ class Model:
 
     def orphaned(self) -> set[str]:
         holders = {one.worker for one in self.segments if one.state == "claimed" and one.worker is not None}
-        return {worker for worker in holders if self.workers.get(worker) in (None, "lost", "stopped")}
+        gone = {worker for worker, state in self.workers.items() if state in ("lost", "stopped")}
+        return holders & gone & self.silent | holders - self.workers.keys()
 
-    def take_back(self, worker: str, why: str) -> tuple[int, int]:
+    def take_back(self, worker: str, why: str, claims: Collection[str] | None = None) -> tuple[int, int]:
         """Return how many were taken, and how many of those ended dead; ``why``: child, host or leave."""
-        mine = [one for one in self.segments if one.worker == worker and one.state == "claimed"]
+        mine = [
+            one
+            for one in self.segments
+            if one.worker == worker and one.state == "claimed" and (claims is None or one.claim in claims)
+        ]
         buried = 0
         ended: set[str] = set()
         back: set[str] = set()
@@ -344,15 +357,19 @@ class Model:
             if one.state == "waiting" and one.due and one.job not in but:
                 one.state, one.due = "ready", False
 
-    def expire(self, but: Collection[str] = ()) -> int:
-        due = [
-            job
-            for job in self.jobs.values()
-            if job.expired and job.state in ("uploading", "queued") and not job.started and job.id not in but
-        ]
+    def expiring(self) -> set[str]:
+        """Jobs past their time that nobody has begun on; looked up before they are ended."""
+        begun = {one.job for one in self.segments if one.state in ("claimed", "done")}
+        return {job.id for job in self.jobs.values() if self._may_expire(job)} - begun
+
+    def expire(self, found: Collection[str]) -> int:
+        due = [self.jobs[job_id] for job_id in found if job_id in self.jobs and self._may_expire(self.jobs[job_id])]
         for job in due:
             self._end(job, "failed")
         return len(due)
+
+    def _may_expire(self, job: Job) -> bool:
+        return job.expired and job.state in ("uploading", "queued") and not job.started
 
     # parts of these
 

@@ -376,7 +376,7 @@ class Protocol(RuleBasedStateMachine):
         if what == "beat":
             mine = [one.id for one in self.model.segments if one.worker == worker and one.id is not None]
             done = data.draw(st.integers(0, 10))
-            return deeds.heartbeat(self.queue, worker, dict.fromkeys(mine, (done, 10)))
+            return deeds.heartbeat(self.queue, worker, dict.fromkeys(mine, (done, 10)), self._in_hand(data, worker))
         if what == "drain":
             return deeds.simple(f"drain {worker}", partial(fleet.drain, worker), lambda model: model.drain(worker))
         if what == "register":
@@ -388,7 +388,7 @@ class Protocol(RuleBasedStateMachine):
         if what == "child":
             call = partial(fleet.lose_child, worker, reason="killed")
             return deeds.taking_back("loses its process", call, worker, "child", "lost")
-        self.queue.silence(worker)
+        self.queue.silence(worker, 2 * deeds.LEASE_SECONDS)
         self.model.silent.add(worker)
         return deeds.lose_silent(self.queue, WORKERS)
 
@@ -401,7 +401,7 @@ class Protocol(RuleBasedStateMachine):
                     one.due = one.due or one.state == "waiting"
             return deeds.skipping("wake", deeds.quiet(upkeep.wake_due), lambda model, but: model.wake(but), jobs)
         if what == "expire":
-            return deeds.skipping("expire", upkeep.expire, lambda model, but: model.expire(but), jobs)
+            return deeds.expire(upkeep.expire, jobs)
         kind, name = data.draw(st.sampled_from([("tenant", "one"), ("pipeline", "motion"), ("lane", "cpu")]))
         if what == "pause":
             call = partial(self.queue.depth.pause, kind, name, by=SHELL)
@@ -521,6 +521,16 @@ class Protocol(RuleBasedStateMachine):
         chosen = [one for one in about if one.id in held] or about or self.claims
         old = data.draw(st.integers(0, 4)) == 0
         return data.draw(st.sampled_from((about or self.claims)[-8:] if old else chosen[-6:]), "claim")
+
+    def _in_hand(self, data: st.DataObject, worker: str) -> set[str] | None:
+        """Claims that a worker knows of; time has passed for it to know of all."""
+        if data.draw(st.booleans()):
+            return None
+        self.queue.execute("UPDATE segments SET claimed_at = claimed_at - interval '2 minutes'")
+        for one in self.model.segments:
+            one.old = one.state == "claimed"
+        mine = sorted({one.claim for one in self.model.segments if one.worker == worker and one.claim is not None})
+        return set(data.draw(st.lists(st.sampled_from(mine))) if mine else ())
 
     def _hurry(self, job_id: str) -> None:
         """Put a job in front of all others."""
