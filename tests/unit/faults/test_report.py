@@ -62,12 +62,12 @@ def test_a_missed_bar_a_broken_promise_and_a_smaller_size_are_told() -> None:
 
 def test_the_table_is_written_between_its_markers_and_nothing_else_is_touched(tmp_path: Path) -> None:
     document = tmp_path / "guarantees.md"
-    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    document.write_text(f"before\n{report.BEGIN}\nof yesteryear\n{report.END}\nafter\n")
     assert report.rewrite(document)
     text = document.read_text()
     assert text.startswith(f"before\n{report.BEGIN}\n| scenario |")
     assert text.endswith(f"{report.END}\nafter\n")
-    assert "old" not in text
+    assert "of yesteryear" not in text
     assert not report.rewrite(document)
 
 
