@@ -222,16 +222,26 @@ def test_the_client_reads_rows_pages_and_erases(desk: Desk) -> None:
 def test_ctrl_c_leaves_the_jobs_running_and_prints_their_ids(desk: Desk, still: Path) -> None:
     environment = {**os.environ, **desk.environment, "PYTHONPATH": str(REPOSITORY / "clients/python")}
     command = [sys.executable, "-m", "framequeue", "submit", str(still), "-p", "motion", "--wait"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        job_id = _first_job(desk)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_hear_ctrl_c
+    ) as process:
+        try:
+            job_id = _first_job(desk)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=10)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert job_id in err.decode()
     assert "framequeue status" in err.decode()
     assert b"Traceback" not in err
     assert out == b""
     assert desk.api.services.jobs.get(job_id).state == "queued"
+
+
+def _hear_ctrl_c() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would the command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _first_job(desk: Desk) -> str:
