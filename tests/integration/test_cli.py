@@ -19,6 +19,13 @@ from tests.integration.api_bed import MP4, PNG, frame_rows
 from tests.integration.cli_desk import Desk
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+#: the command; what a shell starts in the background ignores SIGINT, which it would inherit
+HEARING_CTRL_C = """
+import signal
+from framequeue.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 
 
 @pytest.fixture
@@ -221,10 +228,8 @@ def test_the_client_reads_rows_pages_and_erases(desk: Desk) -> None:
 
 def test_ctrl_c_leaves_the_jobs_running_and_prints_their_ids(desk: Desk, still: Path) -> None:
     environment = {**os.environ, **desk.environment, "PYTHONPATH": str(REPOSITORY / "clients/python")}
-    command = [sys.executable, "-m", "framequeue", "submit", str(still), "-p", "motion", "--wait"]
-    with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_hear_ctrl_c
-    ) as process:
+    command = [sys.executable, "-c", HEARING_CTRL_C, "submit", str(still), "-p", "motion", "--wait"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             job_id = _first_job(desk)
             process.send_signal(signal.SIGINT)
@@ -237,11 +242,6 @@ def test_ctrl_c_leaves_the_jobs_running_and_prints_their_ids(desk: Desk, still: 
     assert b"Traceback" not in err
     assert out == b""
     assert desk.api.services.jobs.get(job_id).state == "queued"
-
-
-def _hear_ctrl_c() -> None:
-    """What a shell starts in the background ignores SIGINT, and so would the command."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _first_job(desk: Desk) -> str:
