@@ -145,8 +145,9 @@ class Nemesis:
 
     def _processes(self, part: str) -> list[Identity]:
         """The part's process group; its cages, in sessions of their own, die with it."""
-        pid = self._stack.part(part).pid
-        return [] if pid is None else group_members(pid)
+        leader = self._stack.part(part).identity
+        # told apart from a later process of the same number: that one's group is not ours to hurt
+        return group_members(leader.pid) if leader is not None and leader.alive() else []
 
 
 def _signal(process: Identity, sig: signal.Signals) -> bool:
