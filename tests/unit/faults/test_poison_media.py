@@ -14,7 +14,8 @@ from bench.faults.poison_media import endless_jpeg, picture, vast_png
 from pipeline.cage import Cage
 from pipeline.errors import CageError
 
-ANSWER_SECONDS = 2.0
+#: where the end is the memory's, a busy machine must not bring that of the patience first
+PATIENCE_SECONDS = {"cage.hung": 2.0, "cage.memory": 30.0}
 GIB = 1 << 30
 
 
@@ -30,13 +31,13 @@ def test_poison_passes_the_probe_and_ends_the_decoder(tmp_path: Path, made: type
     path, sound = tmp_path / "poison", tmp_path / "sound"
     path.write_bytes(made())
     sound.write_bytes(picture(1))
-    with Cage(memory_bytes=GIB, answer_seconds=ANSWER_SECONDS) as cage:
+    with Cage(memory_bytes=GIB, answer_seconds=PATIENCE_SECONDS[code]) as cage:
         assert cage.probe(path).width == 8000
         began = time.monotonic()
         with pytest.raises(CageError) as raised:
             _decode(cage, path)
         assert raised.value.code == code
-        assert time.monotonic() - began < ANSWER_SECONDS + 5
+        assert time.monotonic() - began < PATIENCE_SECONDS[code] + 5
         assert _decode(cage, sound) == (64, 64, 3)
 
 
