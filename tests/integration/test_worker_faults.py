@@ -122,7 +122,7 @@ def test_idle_workers_go_on_while_redis_is_dead_and_hear_bells_again_when_it_is_
         assert worker.popen.poll() is None
 
 
-def test_a_canceled_job_is_left_within_a_second_where_redis_is_there(stand: Stand) -> None:
+def test_a_canceled_job_is_left_before_the_next_heartbeat_where_redis_is_there(stand: Stand) -> None:
     worker = stand.worker(pipelines=SLOW)
     job_id = stand.bed.submit(make_clip(stand.folder / "clip.mp4", seconds=60.0), pipeline=SLOW, size_class="long")
     stand.ring("long")
@@ -133,7 +133,7 @@ def test_a_canceled_job_is_left_within_a_second_where_redis_is_there(stand: Stan
         assert stand.bed.jobs.cancel(job_id, "test")[1]
         cancels.tell(job_id)
         worker.wait_for_event("claim.lost", seconds=10)
-        assert time.monotonic() - began < 1.5, "the next heartbeat would have been up to 5 s away"
+        assert time.monotonic() - began < 3.0, "the next heartbeat would have been up to 5 s away"
     finally:
         cancels.close()
 
