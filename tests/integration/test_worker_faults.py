@@ -89,7 +89,7 @@ def test_work_that_no_bell_began_is_given_back_uncharged_by_a_child_that_is_told
 def test_an_idle_child_looks_for_work_while_its_sibling_is_busy_and_no_bell_rings(stand: Stand) -> None:
     stand.worker(pipelines=SLOW, concurrency=2)
     clip = make_clip(stand.folder / "clip.mp4", seconds=60.0)
-    long = stand.bed.submit(clip, pipeline=SLOW, size_class="long")
+    long = stand.bed.submit(clip, pipeline=SLOW, params={"sampler": {"stride": 1}}, size_class="long")
     stand.ring("long")
     stand.bed.wait_for(long, lambda job: job.segments_total == 1, seconds=20)
     still = stand.bed.submit(make_still(), pipeline=SLOW)
