@@ -17,6 +17,8 @@ from storage.job_rows import input_from_row
 # - Pauses and what the worker serves are plain filters on constant arrays: they are checked before the lock, so a
 #   paused head blocks nobody, and no join can make the planner sort the whole queue.
 # - SKIP LOCKED checks every row again after locking it: one that another claim took meanwhile is passed over.
+# - The worker's own row is locked first: who declares the worker gone waits for a claim that a dying child left on its
+#   way, and finds what it took; a claim that comes later finds its worker gone and takes nothing.
 # - Each step is MATERIALIZED, so nothing is planned into a second execution of a locking scan.
 # - Only short segments come together; a long one comes alone, that many workers may share a video.
 # - How long a segment has been held up by the infrastructure does not grow while it stands in the queue.
@@ -33,6 +35,8 @@ CLAIM = text("""
             coalesce(array_agg(name) FILTER (WHERE kind = 'lane'), '{}') AS lanes,
             coalesce(array_agg(name) FILTER (WHERE kind = 'tenant'), '{}') AS tenants
         FROM pauses
+    ), claimer AS MATERIALIZED (
+        SELECT FROM workers WHERE id = :worker_id AND state = 'live' FOR SHARE
     ), best AS MATERIALIZED (
         SELECT pair.lane, pair.size_class
         FROM unnest(CAST(:lanes AS text[]), CAST(:size_classes AS text[])) AS pair (lane, size_class)
@@ -45,7 +49,7 @@ CLAIM = text("""
             ORDER BY s.tag, s.id LIMIT 1
         ) AS first
         WHERE pair.lane <> ALL ((SELECT lanes FROM paused)::text[])
-            AND EXISTS (SELECT FROM workers w WHERE w.id = :worker_id AND w.state = 'live')
+            AND EXISTS (SELECT FROM claimer)
         ORDER BY first.tag, first.id LIMIT 1
     ), head AS MATERIALIZED (
         SELECT s.id, s.lane, s.size_class, s.pipeline, s.spec_version, s.batch_key, s.kind,

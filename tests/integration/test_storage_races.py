@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from storage.ids import new_id
 from storage.job import Claim, Done, Failed, Fault, GiveBack, Job, JobState, Retry, SegmentPlan
 from storage.migrate import upgrade
 from tests.fakes.sql_queue import SqlQueue, new_job, rows_of
-from tests.integration.racing import together
+from tests.integration.racing import together, wait_until_blocked
 
 WANTED: dict[str, Any] = {"lanes": ["cpu", "gpu"], "size_classes": ["short", "long"], "serves": [("motion", 1)]}
 FAULT = Fault("device.failed", "it broke")
@@ -75,6 +76,20 @@ def test_no_claimer_goes_away_empty_while_others_lock_the_foremost_rows(queue: S
         claims = together(*(partial(queue.claim, f"worker-{number}", limit=1, **WANTED) for number in range(8)))
         jobs = [segment.job_id for found in claims if found for segment in found.segments]
         assert len(set(jobs)) == 8
+
+
+def test_a_claim_on_its_way_when_its_child_is_declared_dead_is_taken_back_with_the_rest(queue: SqlQueue) -> None:
+    job_id = queue.add_job()
+    wanted = Wanted((("cpu", "short"),), (("motion", 1),), 1)
+    with ThreadPoolExecutor(1) as pool:
+        with queue.database.transaction() as dying:
+            assert claiming.take(dying, new_id(), "worker-0", wanted)
+            burial = pool.submit(queue.lose_child, "worker-0")
+            assert wait_until_blocked(queue.database, [burial])
+            assert not burial.done(), "nobody says what the worker held before its claim has ended"
+        assert burial.result(30).segments == 1
+    assert queue.job(job_id).state == JobState.QUEUED
+    assert queue.claim("worker-0", limit=1, **WANTED) is None, "who was declared dead takes no more"
 
 
 def test_two_last_finishes_at_once_insert_exactly_one_merge(queue: SqlQueue) -> None:
