@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
 from storage.answers import Created
-from storage.batch_joining import join
+from storage.batches.joining import join
 from storage.ending import lock_jobs
 from storage.errors import BatchNotFound, IdempotencyConflict, StateConflict, UploadNotFound
 from storage.fairness import admit

@@ -18,7 +18,7 @@ from storage.fingerprint import error_fingerprint
 from storage.ids import new_id
 from storage.job import TERMINAL_STATES, JobState
 from storage.jsonb import dump
-from storage.webhook_event import INSERT_WEBHOOK
+from storage.webhooks.event import INSERT_WEBHOOK
 
 
 @dataclass(frozen=True, slots=True)

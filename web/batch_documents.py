@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from storage.batch_rows import Batch, BatchState, Counted, Counts, Item
+from storage.batches.rows import Batch, BatchState, Counted, Counts, Item
 from storage.job import JobState
 from web.documents import Document
 from web.shapes import public_fault

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.spec import ParamsInvalid, batch_key, canonical_json
-from storage.batch_rows import NewItem
+from storage.batches.rows import NewItem
 from storage.errors import ObjectNotFound
 from storage.registry import PipelineRow
 from storage.uploads import Upload

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 
 from flask import Response, request
 
-from storage.batch_rows import Batch, Item, Place
-from storage.batches import BatchStore
+from storage.batches.rows import Batch, Item, Place
+from storage.batches.store import BatchStore
 from storage.errors import BatchNotFound
 from web.answers import answer
 from web.batch_documents import ItemPage, batch_document, item_document, result_of

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from storage.batch_rows import Batch, NewBatch, NewItem
+from storage.batches.rows import Batch, NewBatch, NewItem
 from storage.errors import BatchFull
 from storage.ids import new_id
 from web.batch_items import ItemReader

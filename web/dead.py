@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from storage.dead import DeadGroup, DeadJob
-from storage.dead_filter import DeadFilter
+from storage.dead.filter import DeadFilter
+from storage.dead.letters import DeadGroup, DeadJob
+from storage.dead.replay_orders import ReplayOrder
 from storage.ids import is_id
-from storage.replay_orders import ReplayOrder
 from web.documents import Document, JobUrls
 from web.gaps import span_seconds
 from web.queries import PAGE_MAX, Query

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from storage.batch_rows import LISTED_STATES
+from storage.batches.rows import LISTED_STATES
 from storage.job import JobState
 from storage.jobs import JobFilter
 

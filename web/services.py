@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 from storage.access import KeyStore
 from storage.audit import Audit
-from storage.batches import BatchStore
+from storage.batches.store import BatchStore
 from storage.database import Database
-from storage.dead import DeadLetters
+from storage.dead.letters import DeadLetters
+from storage.dead.replay_orders import ReplayOrders
 from storage.depth import Depth
 from storage.fleet import Fleet
 from storage.jobs import JobStore
 from storage.objects.open_store import open_store
 from storage.objects.port import ObjectStore
 from storage.registry import Registry
-from storage.replay_orders import ReplayOrders
 from storage.settings import open_database
 from storage.uploads import UploadStore
-from storage.webhook_secrets import WebhookSecretStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.deliveries import WebhookStore
+from storage.webhooks.secrets import WebhookSecretStore
 from web.catalog import Catalog
 from web.settings import WebSettings
 from web.situation import Situation

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from storage.webhooks import Delivery, DeliveryState, Endpoint
+from storage.webhooks.deliveries import Delivery, DeliveryState, Endpoint
 from web.documents import Document
 
 EndpointState = Literal["ok", "failing", "disabled"]

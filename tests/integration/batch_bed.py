@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from storage.batch_making import BatchMaker
-from storage.batch_replaying import BatchReplayer
+from storage.batches.making import BatchMaker
+from storage.batches.replaying import BatchReplayer
 from storage.database import Database
 from tests.integration.api_bed import PNG, Api
 from workers.dispatcher.batches import Batches

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from storage.dead.replay_steps import ReplaySteps
 from storage.job import Bury, Fault, SegmentPlan
-from storage.replay_steps import ReplaySteps
 from tests.integration.api_bed import MP4, Api
 from workers.dispatcher.replays import Replays
 

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 
 from storage.audit import Audit
 from storage.ids import new_id
-from storage.webhook_outbox import WebhookOutbox
-from storage.webhook_secrets import LIVE_MAX
+from storage.webhooks.outbox import WebhookOutbox
+from storage.webhooks.secrets import LIVE_MAX
 from tests.fakes.webhook_receiver import Receiver, webhook_receiver
 from tests.integration.api_bed import PNG, Api
 from workers.dispatcher.webhook_sender import WebhookSender

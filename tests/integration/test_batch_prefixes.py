@@ -10,7 +10,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from storage.batch_expanding import BatchExpander
+from storage.batches.expanding import BatchExpander
 from storage.objects.foreign import ForeignBuckets
 from storage.objects.s3_access import S3Access
 from tests.fakes.s3_server import s3_server

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from storage.batch_making import BatchMaker
+from storage.batches.making import BatchMaker
 from storage.database import Database
 from storage.ids import new_id
 from tests.fakes.sql_queue import new_job

@@ -11,12 +11,12 @@ import pytest
 
 from storage.audit import Actor, Audit
 from storage.database import Database
-from storage.dead import DeadLetters
-from storage.dead_filter import DeadFilter
+from storage.dead.filter import DeadFilter
+from storage.dead.letters import DeadLetters
+from storage.dead.replay_orders import NewParams, ReplayOrder, ReplayOrders
+from storage.dead.replay_steps import ReplaySteps
 from storage.errors import CursorInvalid, ReplayOrderNotFound, StateConflict
 from storage.job import Bury, Claim, Done, Fault, JobState, Retry, SegmentPlan
-from storage.replay_orders import NewParams, ReplayOrder, ReplayOrders
-from storage.replay_steps import ReplaySteps
 from tests.fakes.sql_queue import SqlQueue, rows_of
 from tests.integration.racing import together
 from workers.dispatcher.replays import Replays
@@ -321,7 +321,7 @@ def test_a_canceled_order_replays_nothing_more(morgue: Morgue) -> None:
 
 
 def test_refusals_are_bounded_but_counted(morgue: Morgue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.replay_steps.REFUSALS_KEPT", 2)
+    monkeypatch.setattr("storage.dead.replay_steps.REFUSALS_KEPT", 2)
     for _ in range(5):
         morgue.buried()
     morgue.queue.execute("UPDATE jobs SET same_error_runs = 3")
@@ -368,7 +368,7 @@ def test_discarded_letters_leave_the_lists_and_no_order_finds_them(morgue: Morgu
 
 
 def test_discarding_goes_on_chunk_by_chunk(morgue: Morgue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.discarding.CHUNK", 2)
+    monkeypatch.setattr("storage.dead.discarding.CHUNK", 2)
     for _ in range(5):
         morgue.buried()
     assert morgue.dead.discard(DeadFilter(), by=OPERATOR) == 5

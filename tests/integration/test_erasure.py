@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from storage.audit import Actor, Audit
-from storage.batch_rows import NewBatch
-from storage.batches import BatchStore
+from storage.batches.rows import NewBatch
+from storage.batches.store import BatchStore
 from storage.database import Database
 from storage.erasures import LOOKS_SECONDS, Erasures, delete_objects
 from storage.errors import ObjectStoreUnavailable

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from storage.audit import Actor
-from storage.batch_rows import NewBatch
-from storage.batches import BatchStore
+from storage.batches.rows import NewBatch
+from storage.batches.store import BatchStore
 from storage.database import Database
-from storage.dead import DeadLetters
-from storage.dead_filter import DeadFilter
+from storage.dead.filter import DeadFilter
+from storage.dead.letters import DeadLetters
 from storage.errors import IdempotencyConflict, InputGone, JobNotFound, ObjectStoreUnavailable, StateConflict
 from storage.ids import new_id
 from storage.job import Bury, Claim, Done, Failed, Fault, InputRef, JobState, Rows, SegmentPlan

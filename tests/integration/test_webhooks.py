@@ -18,8 +18,8 @@ from storage.ending import JobEnd, end_jobs, lock_jobs
 from storage.errors import WebhookDisabled
 from storage.job import Bury, Done, Failed, Fault, JobState, Outcome, SegmentPlan
 from storage.migrate import upgrade
-from storage.webhook_outbox import FIRST, Attempt
-from storage.webhook_outbox import Receiver as Place
+from storage.webhooks.outbox import FIRST, Attempt
+from storage.webhooks.outbox import Receiver as Place
 from tests.fakes.sql_queue import rows_of
 from tests.fakes.webhook_receiver import (
     Behaviour,

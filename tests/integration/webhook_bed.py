@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from storage.audit import SHELL
 from storage.database import Database
-from storage.webhook_outbox import WebhookOutbox
-from storage.webhook_secrets import WebhookSecretStore
-from storage.webhooks import Delivery, DeliveryState, WebhookStore
+from storage.webhooks.deliveries import Delivery, DeliveryState, WebhookStore
+from storage.webhooks.outbox import WebhookOutbox
+from storage.webhooks.secrets import WebhookSecretStore
 from tests.fakes.sql_queue import SqlQueue
 from tests.fakes.webhook_receiver import Receiver
 from workers.dispatcher.webhook_sender import WebhookSender

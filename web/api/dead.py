@@ -10,8 +10,8 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from pipeline.spec import ParamsInvalid, batch_key
-from storage.dead_filter import DeadFilter
-from storage.replay_orders import NewParams
+from storage.dead.filter import DeadFilter
+from storage.dead.replay_orders import NewParams
 from web.answers import answer
 from web.auth import scope
 from web.context import base_url, caller, services

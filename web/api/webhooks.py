@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from storage.webhooks import DeliveryState
+from storage.webhooks.deliveries import DeliveryState
 from web.answers import answer
 from web.auth import scope
 from web.context import base_url, caller, services

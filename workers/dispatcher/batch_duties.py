@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from storage.batch_expanding import BatchExpander
-from storage.batch_making import BatchMaker
-from storage.batch_replaying import BatchReplayer
+from storage.batches.expanding import BatchExpander
+from storage.batches.making import BatchMaker
+from storage.batches.replaying import BatchReplayer
 from storage.database import Database
 from workers.dispatcher.batches import Batches
 from workers.dispatcher.duty import Duty

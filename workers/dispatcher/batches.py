@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
-from storage.batch_making import BatchMaker, BatchWork, Chunk
-from storage.batch_replaying import BatchReplayer
+from storage.batches.making import BatchMaker, BatchWork, Chunk
+from storage.batches.replaying import BatchReplayer
 from workers.logs import get_logger
 
 if TYPE_CHECKING:

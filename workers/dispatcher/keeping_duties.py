@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from storage.database import Database
+from storage.dead.replay_steps import ReplaySteps
 from storage.erasures import Erasures
 from storage.objects.open_store import open_store
-from storage.replay_steps import ReplaySteps
 from storage.retention import Retention
 from workers.dispatcher.duty import Duty
 from workers.dispatcher.erasures import ErasuresDuty

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from storage.batch_expanding import BatchExpander, Expansion
+from storage.batches.expanding import BatchExpander, Expansion
 from workers.fetch_url import FetchError
 from workers.logs import get_logger
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from storage.replay_steps import ReplaySteps
+from storage.dead.replay_steps import ReplaySteps
 from workers.dispatcher import metrics
 from workers.logs import get_logger
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from storage.database import Database
-from storage.webhook_outbox import WebhookOutbox
-from storage.webhook_secrets import WebhookSecretStore
+from storage.webhooks.outbox import WebhookOutbox
+from storage.webhooks.secrets import WebhookSecretStore
 from workers.dispatcher.duty import Duty
 from workers.dispatcher.webhook_sender import WebhookSender
 from workers.dispatcher.webhooks import Webhooks

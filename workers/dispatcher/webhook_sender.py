@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import httpcore2
 
-from storage.webhook_outbox import Attempt, ClaimedEvent
+from storage.webhooks.outbox import Attempt, ClaimedEvent
 from workers.dispatcher.webhook_schedule import retry_after_seconds
 from workers.dispatcher.webhook_signing import signature
 from workers.pinned_connection import Deadline

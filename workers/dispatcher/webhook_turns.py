@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from storage.webhook_outbox import Receiver
+from storage.webhooks.outbox import Receiver
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ import tenacity
 from prometheus_client import Counter, Gauge
 
 from storage.errors import DatabaseUnavailable
-from storage.webhook_outbox import FIRST, Attempt, ClaimedEvent, Receiver, WebhookOutbox
-from storage.webhook_secrets import WebhookSecretStore
+from storage.webhooks.outbox import FIRST, Attempt, ClaimedEvent, Receiver, WebhookOutbox
+from storage.webhooks.secrets import WebhookSecretStore
 from workers.dispatcher.crew import Crew
 from workers.dispatcher.webhook_schedule import next_delay
 from workers.dispatcher.webhook_sender import Answer

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from storage.dead_filter import LOOPING_RUNS, DeadFilter, input_is_gone, refusal
-from storage.replay_steps import allowance
+from storage.dead.filter import LOOPING_RUNS, DeadFilter, input_is_gone, refusal
+from storage.dead.replay_steps import allowance
 from storage.retention import Keep
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from storage.webhook_outbox import Receiver
+from storage.webhooks.outbox import Receiver
 from workers.dispatcher.webhook_schedule import (
     DELAYS_SECONDS,
     GIVE_UP_SECONDS,

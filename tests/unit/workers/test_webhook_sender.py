@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from storage.ids import new_id
-from storage.webhook_outbox import Attempt, ClaimedEvent
-from storage.webhook_outbox import Receiver as Place
-from storage.webhook_secrets import secret_text
+from storage.webhooks.outbox import Attempt, ClaimedEvent
+from storage.webhooks.outbox import Receiver as Place
+from storage.webhooks.secrets import secret_text
 from tests.fakes.webhook_receiver import Receiver, webhook_receiver
 from workers.dispatcher.webhook_sender import WebhookSender
 from workers.remote_request import FetchRules

@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection, Row
 
 from storage.audit import Actor
 from storage.database import Database
-from storage.dead_filter import DeadFilter, Refusal, input_is_gone, refusal
-from storage.discarding import discard
+from storage.dead.discarding import discard
+from storage.dead.filter import DeadFilter, Refusal, input_is_gone, refusal
 from storage.errors import CursorInvalid
 from storage.ids import is_id
 

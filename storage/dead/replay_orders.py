@@ -1,4 +1,4 @@
-"""Orders to replay dead letters: made by web, carried out by the dispatcher (``storage.replay_steps``)."""
+"""Orders to replay dead letters: made by web, carried out by the dispatcher (``storage.dead.replay_steps``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Row
 from storage import audit
 from storage.audit import Actor
 from storage.database import Database
-from storage.dead_filter import DeadFilter
+from storage.dead.filter import DeadFilter
 from storage.errors import CursorInvalid, ReplayOrderNotFound
 from storage.ids import is_id, new_id
 from storage.jsonb import dump

@@ -1,6 +1,6 @@
 """Batches as clients see them: create, fill, close, look, list, cancel, replay what failed.
 
-What the dispatcher does for them lies in ``batch_making`` and ``batch_expanding``.
+What the dispatcher does for them lies in ``storage.batches.making`` and ``storage.batches.expanding``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
-from storage import audit, batch_appending, batch_reading
+from storage import audit
 from storage.audit import Actor
-from storage.batch_rows import Added, Batch, BatchPage, BatchState, Counted, Item, NewBatch, NewItem, Place
+from storage.batches import appending, reading
+from storage.batches.rows import Added, Batch, BatchPage, BatchState, Counted, Item, NewBatch, NewItem, Place
 from storage.database import Database
 from storage.errors import BatchNotFound, IdempotencyConflict, StateConflict
 from storage.ids import is_id
@@ -80,20 +81,20 @@ class BatchStore:
             if not made:
                 key = {"tenant": new.tenant, "idempotency_key": new.idempotency_key}
                 batch_id = connection.execute(_ID_BY_KEY, key).scalar_one()
-            batch = batch_reading.get(connection, batch_id, new.tenant)
+            batch = reading.get(connection, batch_id, new.tenant)
         if batch.fingerprint != new.fingerprint:
             raise IdempotencyConflict(f"idempotency key {new.idempotency_key!r} was used before with another batch")
         return batch, made
 
     def put(self, batch_id: str, tenant: str, items: Sequence[NewItem], *, first: int) -> Added:
-        """Put lines of the manifest at their index; see ``batch_appending.put``."""
+        """Put lines of the manifest at their index; see ``appending.put``."""
         with self._database.transaction() as connection:
-            return batch_appending.put(connection, batch_id, tenant, items, first=first)
+            return appending.put(connection, batch_id, tenant, items, first=first)
 
     def append(self, batch_id: str, tenant: str, items: Sequence[NewItem]) -> Added:
-        """Add items behind the last one; see ``batch_appending.append``."""
+        """Add items behind the last one; see ``appending.append``."""
         with self._database.transaction() as connection:
-            return batch_appending.append(connection, batch_id, tenant, items)
+            return appending.append(connection, batch_id, tenant, items)
 
     def close(self, batch_id: str, tenant: str, *, lines: int | None = None) -> Batch:
         """``open`` -> ``running``; repeatable. With ``lines``: only if the manifest has exactly so many.
@@ -101,43 +102,43 @@ class BatchStore:
         Raises: BatchNotFound, IdempotencyConflict, StateConflict (canceled).
         """
         with self._database.transaction() as connection:
-            row = batch_appending.lock_open(connection, batch_id, tenant)
+            row = appending.lock_open(connection, batch_id, tenant)
             if lines is not None and row.next_index != lines:
                 raise IdempotencyConflict(f"this manifest has {lines} lines, the earlier one {row.next_index}")
             if row.state == BatchState.CANCELED and lines is None:
                 raise StateConflict("the batch is canceled")
             connection.execute(_CLOSE, {"id": batch_id, "tenant": tenant})
-            return batch_reading.get(connection, batch_id, tenant)
+            return reading.get(connection, batch_id, tenant)
 
     def get(self, batch_id: str, tenant: str) -> Batch:
         """Raises: BatchNotFound, also for another tenant's."""
         with self._database.transaction() as connection:
-            return batch_reading.get(connection, batch_id, tenant)
+            return reading.get(connection, batch_id, tenant)
 
     def counted(self, batch_id: str, tenant: str) -> Counted:
         """Return a batch and the states of its items, as of one instant. Raises: BatchNotFound."""
         with self._database.transaction() as connection:
-            return batch_reading.counted(connection, batch_id, tenant)
+            return reading.counted(connection, batch_id, tenant)
 
     def list(self, tenant: str, *, cursor: str | None, limit: int) -> BatchPage:
         """Newest first. Raises: CursorInvalid."""
         with self._database.transaction() as connection:
-            return batch_reading.page(connection, tenant, cursor=cursor, limit=limit)
+            return reading.page(connection, tenant, cursor=cursor, limit=limit)
 
     def rejected(self, batch_id: str, limit: int) -> Sequence[Item]:
         """Return the first rejected items."""
         with self._database.transaction() as connection:
-            return batch_reading.rejected(connection, batch_id, limit)
+            return reading.rejected(connection, batch_id, limit)
 
     def items(self, batch: Batch, *, after: Place, limit: int, state: str | None = None) -> Sequence[Item]:
         """Return the items behind ``after`` in order, those of one state if so wished."""
         with self._database.transaction() as connection:
-            return batch_reading.items(connection, batch, after=after, limit=limit, state=state)
+            return reading.items(connection, batch, after=after, limit=limit, state=state)
 
     def version(self, batch: Batch) -> str:
         """Return what changes whenever a result of the batch does."""
         with self._database.transaction() as connection:
-            return batch_reading.version(connection, batch)
+            return reading.version(connection, batch)
 
     def cancel(self, batch_id: str, tenant: str, *, by: Actor) -> bool:
         """End a batch at once, its jobs soon after; False when it had ended before. Raises: BatchNotFound."""
@@ -183,7 +184,7 @@ class BatchStore:
                 why = "canceled" if row.state == BatchState.CANCELED else "still carrying out an earlier replay"
                 raise StateConflict(f"the batch is {why}")
             audit.note(connection, by, "batch.replay", batch=batch_id, states=order["states"])
-            return batch_reading.get(connection, batch_id, tenant)
+            return reading.get(connection, batch_id, tenant)
 
 
 def _lock(connection: Connection, batch_id: str, tenant: str) -> Row[Any]:

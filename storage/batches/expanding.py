@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
-from storage.batch_appending import count_items, duplicate, insert_items, known_keys, refuse_twins, row_of
-from storage.batch_rows import ItemState, NewItem
+from storage.batches.appending import count_items, duplicate, insert_items, known_keys, refuse_twins, row_of
+from storage.batches.rows import ItemState, NewItem
 from storage.database import Database
 from storage.jsonb import dump
 

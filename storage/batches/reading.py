@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
-from storage.batch_rows import Batch, BatchPage, BatchState, Counted, Counts, Item, ItemState, Place
+from storage.batches.rows import Batch, BatchPage, BatchState, Counted, Counts, Item, ItemState, Place
 from storage.errors import BatchNotFound, CursorInvalid
 from storage.ids import is_id
 from storage.job import JobState

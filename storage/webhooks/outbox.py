@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection
 from storage.database import Database
 from storage.ids import new_id
 from storage.jsonb import clean_text, dump
-from storage.webhook_outbox_sql import (
+from storage.webhooks.deliveries import DeliveryState
+from storage.webhooks.outbox_sql import (
     CLAIM,
     DISABLE_REST,
     FAILING,
@@ -25,7 +26,6 @@ from storage.webhook_outbox_sql import (
     SETTLE,
     VISIT,
 )
-from storage.webhooks import DeliveryState
 
 #: attempts that an event remembers
 LOG_MAX = 50

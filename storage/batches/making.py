@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from storage import batch_jobs
-from storage.batch_rows import LIVE_STATES
+from storage.batches import jobs as batch_jobs
+from storage.batches.rows import LIVE_STATES
 from storage.creating_many import Made, create_many
 from storage.database import Database
 from storage.ending import JobEnd, end_jobs, lock_jobs

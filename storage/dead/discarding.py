@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from storage import audit
 from storage.audit import Actor
 from storage.database import Database
-from storage.dead_filter import DeadFilter
+from storage.dead.filter import DeadFilter
 
 #: dead letters discarded in one transaction
 CHUNK = 2000

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
-from storage.batch_making import Chunk, room, try_lock
+from storage.batches.making import Chunk, room, try_lock
 from storage.database import Database
 from storage.ending import lock_jobs
 from storage.errors import InputGone, StateConflict

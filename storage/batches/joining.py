@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from storage.batch_appending import count_items, lock_open
-from storage.batch_rows import BatchState
+from storage.batches.appending import count_items, lock_open
+from storage.batches.rows import BatchState
 from storage.errors import BatchFull, ItemDuplicate, StateConflict
 from storage.job import NewJob
 

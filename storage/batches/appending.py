@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
-from storage.batch_rows import Added, BatchState, ItemState, NewItem
+from storage.batches.rows import Added, BatchState, ItemState, NewItem
 from storage.errors import BatchFull, BatchNotFound, IdempotencyConflict, StateConflict
 from storage.ids import is_id
 from storage.jsonb import dump

@@ -67,7 +67,7 @@ class NewItem:
     #: equal for two lines that say the same
     digest: str
     key: str | None
-    #: what ``storage.batch_making`` makes a job of
+    #: what ``storage.batches.making`` makes a job of
     record: Mapping[str, Any] = field(default_factory=dict)
     #: code, message and line; None: it is good
     error: Mapping[str, Any] | None = None

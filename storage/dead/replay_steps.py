@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
 from storage.database import Database
-from storage.dead_filter import DeadFilter, Refusal, input_is_gone, refusal
+from storage.dead.filter import DeadFilter, Refusal, input_is_gone, refusal
 from storage.errors import InputGone, StateConflict
 from storage.jsonb import dump
 from storage.replaying import NewParams, replay

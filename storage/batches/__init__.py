@@ -1,0 +1,1 @@
+"""Batches: many inputs that a client follows as one."""
