@@ -6,7 +6,7 @@ and ``max_queue`` is never exceeded; a process that is killed anywhere leaves no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
@@ -135,8 +135,8 @@ class BatchMaker:
                 raise RuntimeError(f"{len(items)} items of batch {batch_id} were ours, {settled} could be settled")
             return Chunk(len(news), len(refused), lanes)
 
-    def cancel_jobs(self, batch_id: str) -> int:
-        """End some unfinished jobs of a canceled batch; return how many, 0 when none are left."""
+    def cancel_jobs(self, batch_id: str) -> Collection[str]:
+        """End some unfinished jobs of a canceled batch; return their ids, none when none are left."""
         with self._database.transaction() as connection:
             ids = list(
                 connection.execute(_TO_CANCEL, {"id": batch_id, "limit": self._canceled_at_once} | _LIVE).scalars()
@@ -145,7 +145,7 @@ class BatchMaker:
             ended = end_jobs(connection, [JobEnd(job_id, JobState.CANCELED) for job_id in sorted(locked)])
             if not ids:
                 connection.execute(_ALL_CANCELED, {"id": batch_id})
-            return len(ended)
+            return ended
 
     def finish(self, batch_id: str) -> bool:
         """``running`` -> ``finished`` when every item has come to its end; False when not."""

@@ -189,9 +189,15 @@ def test_a_canceled_batch_makes_nothing_more_and_tells_the_truth_until_its_jobs_
     answer = api.post(f"/v1/batches/{batch['id']}/cancel").get_json()
     assert (answer["state"], answer["terminal"]) == ("canceled", True)
     assert counted(api, batch["id"]) == {"total": 9, "succeeded": 1, "uploading": 4, "canceled": 4}
-    assert maker.cancel_jobs(batch["id"]) == 2
+    assert len(maker.cancel_jobs(batch["id"])) == 2
     assert counted(api, batch["id"]) == {"total": 9, "succeeded": 1, "uploading": 2, "canceled": 6}
-    duty_of(database).run_pass()
+    left = {str(row.id) for row in execute(database, "SELECT id FROM jobs WHERE state = 'uploading'")}
+    clients: list[str] = []
+    workers: list[str] = []
+    duty_of(database, tell=clients.append, tell_canceled=workers.append).run_pass()
+    assert (set(clients), set(workers), len(workers)) == (left, left, 2), (
+        "who waits for them and who runs them hears it"
+    )
     assert counted(api, batch["id"]) == {"total": 9, "succeeded": 1, "canceled": 8}
     assert maker.work() == []
     assert [item["state"] for item in items_of(api, batch["id"])] == ["succeeded", *["canceled"] * 8]
@@ -325,6 +331,6 @@ def test_cancel_ends_an_order_to_replay(api: Api) -> None:
 
 def test_a_batch_that_is_not_there_needs_nothing(database: Database) -> None:
     maker = BatchMaker(database)
-    assert (maker.work(), maker.make(new_id()).jobs, maker.cancel_jobs(new_id()), maker.finish(new_id())) == (
-        [], 0, 0, False
+    assert (maker.work(), maker.make(new_id()).jobs, set(maker.cancel_jobs(new_id())), maker.finish(new_id())) == (
+        [], 0, set(), False
     )  # fmt: skip

@@ -14,7 +14,7 @@ from workers.dispatcher.duty import Duty
 from workers.dispatcher.object_duties import remote_sources
 from workers.dispatcher.prefixes import Prefixes
 from workers.doorbell import Doorbell
-from workers.hints import Hints
+from workers.hints import CANCELS, Hints
 from workers.settings import DispatcherSettings
 
 
@@ -25,9 +25,13 @@ def batch_duties(
 
     Neither takes turns by the database's lock: each step has a lock of its batch, or a cursor that only one can move.
     """
-    hints = Hints(settings.redis_url.get_secret_value())
+    redis_url = settings.redis_url.get_secret_value()
+    hints, cancels = Hints(redis_url), Hints(redis_url, stream=CANCELS)
     resources.callback(hints.close)
-    batches = Batches(BatchMaker(database), BatchReplayer(database), doorbell, tell=hints.tell)
+    resources.callback(cancels.close)
+    batches = Batches(
+        BatchMaker(database), BatchReplayer(database), doorbell, tell=hints.tell, tell_canceled=cancels.tell
+    )
     prefixes = Prefixes(
         BatchExpander(database), remote_sources(settings), patience_seconds=settings.ingest_patience_seconds
     )

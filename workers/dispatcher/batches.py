@@ -32,14 +32,18 @@ class Batches:
         replayer: BatchReplayer,
         doorbell: Ringer,
         *,
-        tell: Callable[[str], None] = lambda batch_id: None,
+        tell: Callable[[str], None] = lambda changed: None,
+        tell_canceled: Callable[[str], None] = lambda job_id: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``tell``: called with the id of each batch that has finished, after the commit."""
+        """Both are called after the commit: ``tell`` with the id of each batch that has finished and each job that was
+        canceled, for clients that wait; ``tell_canceled`` with the latter, for the workers that run them.
+        """
         self._maker = maker
         self._replayer = replayer
         self._doorbell = doorbell
         self._tell = tell
+        self._tell_canceled = tell_canceled
         self._clock = clock
 
     def run_pass(self) -> None:
@@ -57,8 +61,11 @@ class Batches:
         moved = False
         if work.canceling:
             canceled = self._maker.cancel_jobs(work.id)
-            ITEMS.labels("canceled").inc(canceled)
-            moved = canceled > 0
+            ITEMS.labels("canceled").inc(len(canceled))
+            for job_id in canceled:
+                self._tell(job_id)
+                self._tell_canceled(job_id)
+            moved = bool(canceled)
         if work.replaying:
             moved = self._done(self._replayer.step(work.id), "replayed")
         if work.makes:
