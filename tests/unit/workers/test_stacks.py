@@ -57,3 +57,13 @@ def test_the_place_of_a_hang_groups_dead_letters(tmp_path: Path) -> None:
 def test_no_dump_is_no_stack() -> None:
     assert blamed("") == ""
     assert end_of("") is None
+
+
+def test_how_celery_came_to_call_a_task_is_left_out(tmp_path: Path) -> None:
+    package = tmp_path / "site-packages" / "celery"
+    package.mkdir(parents=True)
+    (package / "trace.py").write_text("def call(task):\n    task()\n")
+    program = f"import sys; sys.path.insert(0, {str(package.parent)!r}); from celery.trace import call; "
+    dump = dump_of(tmp_path, program + f"call(lambda: ({HANGS.replace(';', ',')}))")
+    assert "in call" in dump
+    assert functions(blamed(dump)) == ["<lambda>"]
