@@ -18,15 +18,15 @@ _TIMEOUT = re.compile(r"^Timeout \((?P<after>[\d:.]+)\)!")
 def blamed(dump: str) -> str:
     """Return the stack of the thread to blame, most recent call last, as Python's own tracebacks are.
 
-    After a crash that is the one marked as current, after a hang the main one, which faulthandler lists last. How Celery
-    came to call our task is left out.
+    After a crash that is the one marked as current, after a hang the main one, which faulthandler lists last. How
+    Celery came to call our task is left out.
     """
     lines = dump.splitlines()
     starts = [place for place, line in enumerate(lines) if line.startswith(("Thread 0x", "Current thread 0x"))]
     if not starts:
         return dump.strip()[-MAX_CHARACTERS:]
     current = [place for place in starts if lines[place].startswith("Current")]
-    frames = []
+    frames: list[str] = []
     for line in lines[(current or starts)[-1] + 1 :]:
         found = _FRAME.match(line)
         if found is None or (frames and _CELERY.search(found["file"])):

@@ -62,6 +62,7 @@ def test_no_dump_is_no_stack() -> None:
 def test_how_celery_came_to_call_a_task_is_left_out(tmp_path: Path) -> None:
     package = tmp_path / "site-packages" / "celery"
     package.mkdir(parents=True)
+    (package / "__init__.py").touch()
     (package / "trace.py").write_text("def call(task):\n    task()\n")
     program = f"import sys; sys.path.insert(0, {str(package.parent)!r}); from celery.trace import call; "
     dump = dump_of(tmp_path, program + f"call(lambda: ({HANGS.replace(';', ',')}))")
