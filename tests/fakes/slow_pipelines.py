@@ -66,3 +66,14 @@ class CrashesWhenBright(Motion):
         if any(frame.image.mean() > 200 for frame in frames):
             ctypes.string_at(0)
         return super().infer(frames, params, shelf)
+
+
+class LoadsForever(Motion):
+    """Motion with a model whose weights never come to an end."""
+
+    spec = replace(Motion.spec, name="loads_forever", model_tasks=("detect",))
+
+    def models_used(self, params: Params, shelf: ModelShelf) -> Sequence[Any]:
+        logging.getLogger(__name__).warning("test.loads")
+        while True:
+            time.sleep(600)

@@ -212,3 +212,14 @@ def test_a_stop_while_the_store_is_frozen_ends_in_time_and_charges_nobody(stand:
         proxy.turn(Mode.PASS)
     assert {there.bed.jobs.get(one).attempts for one in job_ids} == {0}
     assert {there.bed.jobs.get(one).state for one in job_ids} == {JobState.QUEUED}
+
+
+def test_a_stop_while_a_model_is_loaded_ends_in_time_and_charges_nobody(stand: Stand) -> None:
+    loads = "tests.fakes.slow_pipelines:LoadsForever"
+    worker = stand.worker(pipelines=loads)
+    job_ids = [stand.bed.submit(make_still(level), pipeline=loads) for level in range(4)]
+    stand.ring()
+    worker.wait_for_event("test.loads", seconds=20)
+    assert stopped_in(worker) < 25
+    assert {stand.bed.jobs.get(one).attempts for one in job_ids} == {0}
+    assert {stand.bed.jobs.get(one).state for one in job_ids} == {JobState.QUEUED}
