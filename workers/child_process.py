@@ -32,8 +32,9 @@ from workers.heartbeat import Pulse
 from workers.hints import CANCELS, Hints
 from workers.logs import get_logger
 from workers.main_process import STACK_NAME, MainProcess
+from workers.own_folder import reserve_counts
 from workers.runner import Runner
-from workers.scratch import Scratch, reserve_counts
+from workers.scratch import Scratch
 from workers.serving import open_shelf, register
 from workers.settings import WorkerSettings
 from workers.station import Limits, Station

@@ -17,7 +17,7 @@ from workers.doorbell import Doorbell, queue_name
 from workers.flags import SharedFlags
 from workers.idle import IdleWatch
 from workers.logs import get_logger
-from workers.scratch import OwnFolder, reserve_counts, sweep
+from workers.own_folder import OwnFolder, reserve_counts, sweep
 from workers.settings import WorkerSettings
 from workers.stacks import blamed, end_of
 

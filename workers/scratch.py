@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
-import os
-import shutil
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from pipeline.errors import InputError
 from storage.errors import ObjectNotFound, StorageUnavailable
 from storage.job import InputRef
 from storage.objects.port import ObjectStore, StoredObject, Tick, no_tick
+from workers.own_folder import OwnFolder
+from workers.sparse import SparseCopy
 
-LOCK_NAME = "lock"
 #: copies kept for later: thousands of stills would never be asked for again, and each costs memory
 MAX_KEPT = 512
-#: what prometheus_client gives such a file at first
-COUNTS_BYTES = 1 << 16
 #: what nobody has used for this long is not kept, however much room there is
 IDLE_SECONDS = 3600.0
 #: keys remembered as erased, for an input that is just being fetched
 FORGOTTEN_MAX = 10_000
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: behind the name of a copy with holes, which is never taken for a whole one
+_HOLES = ".part"
+
+Made = TypeVar("Made")
 
 
 class ScratchUnavailable(StorageUnavailable):
@@ -39,47 +40,28 @@ class ScratchUnavailable(StorageUnavailable):
     code = "scratch.unavailable"
 
 
-class OwnFolder:
-    """A folder of this process, locked while the process lives, so that ``sweep`` can tell what the dead have left."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock: int | None = None
-
-    def open(self) -> None:
-        """Make and lock it. Raises: BlockingIOError when another process has it."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def close(self) -> None:
-        """Delete it with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-
-def reserve_counts(folder: Path) -> None:
-    """Give the files in which this process will keep its metrics their space on the disk, while there is some.
-
-    They are mapped into memory: a page that the disk has no room for any more would end the process by SIGBUS.
-    Raises: OSError.
-    """
-    for kind in ("counter", "histogram"):
-        handle = os.open(folder / f"{kind}_{os.getpid()}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(handle, 0, COUNTS_BYTES)
-        finally:
-            os.close(handle)
-
-
 @dataclass(slots=True)
 class _Entry:
     path: Path
     stored: StoredObject
     used_at: float
+    #: on the disk; of a copy with holes it grows
+    held_bytes: int
+    sparse: SparseCopy | None = None
     users: int = 0
+
+
+#: has the bytes from one place to before another on the disk; raises what ``SparseCopy.ensure`` and a full disk raise
+Fill = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An input of which only those bytes are on the disk that ``fill`` was asked for; None where all are."""
+
+    path: Path
+    stored: StoredObject
+    fill: Fill | None
 
 
 class Scratch:
@@ -126,14 +108,25 @@ class Scratch:
         Raises: ObjectNotFound, ObjectStoreUnavailable, ScratchUnavailable, InputError ``input.changed`` when size or
         digest differ from what the job was submitted with.
         """
-        entry = self._entry(source, tick)
-        try:
+        with self._lent(self._taken(identity(source)) or self._whole(source, tick)) as entry:
             yield entry.path, entry.stored
-        finally:
-            with self._lock:
-                entry.users -= 1
-                entry.used_at = self._clock()
-            self._evict()
+
+    @contextmanager
+    def part(self, source: InputRef, tick: Tick = no_tick) -> Iterator[Part]:
+        """Lend the input as a file that is filled as it is read; what earlier segments read of it is still there.
+
+        Raises as ``input`` does, here and from ``fill``; a digest can only be told of a whole input.
+        """
+        name = identity(source)
+        entry = self._taken(name) or self._taken(name + _HOLES) or self._with_holes(source, tick)
+        sparse = entry.sparse
+
+        def fill(start: int, stop: int) -> None:
+            assert sparse is not None
+            self._fill(entry, sparse, lambda: sparse.ensure(start, stop, tick))
+
+        with self._lent(entry):
+            yield Part(entry.path, entry.stored, None if sparse is None else fill)
 
     def forget(self, keys: Sequence[str]) -> None:
         """Delete copies of these objects, those in use as soon as they are not; and what was not used for long."""
@@ -160,41 +153,74 @@ class Scratch:
         """Bytes of all kept inputs."""
         return self._bytes
 
-    def _entry(self, source: InputRef, tick: Tick) -> _Entry:
-        """Return the copy, taken into use."""
-        name = identity(source)
+    @contextmanager
+    def _lent(self, entry: _Entry) -> Iterator[_Entry]:
+        try:
+            yield entry
+        finally:
+            with self._lock:
+                entry.users -= 1
+                entry.used_at = self._clock()
+            self._evict()
+
+    def _taken(self, name: str) -> _Entry | None:
+        """Return a copy that is kept, taken into use."""
         with self._lock:
-            clearings = self._clearings
-            if name in self._entries:
+            entry = self._entries.get(name)
+            if entry is not None:
                 self._entries.move_to_end(name)
-                self._entries[name].users += 1
-                return self._entries[name]
-        if source.key is None:
-            raise ObjectNotFound("the job has no stored input")
+                entry.users += 1
+            return entry
+
+    def _whole(self, source: InputRef, tick: Tick) -> _Entry:
+        """Fetch all of it."""
+        key, name, clearings = _key_of(source), identity(source), self._clearings
         self._evict(room=source.size_bytes or 0)
         path = self.folder / name
-        stored = self._fetch(source.key, path, tick)
+        stored = self._with_room(lambda: self._objects.fetch(key, path, tick=tick))
         try:
             _check_same(source, stored)
         except InputError:
             path.unlink(missing_ok=True)
             raise
+        return self._keep(name, _Entry(path, stored, self._clock(), stored.size_bytes), clearings)
+
+    def _with_holes(self, source: InputRef, tick: Tick) -> _Entry:
+        """Make an empty copy; where the store does not vouch for the object, fetch all of it and look at its digest."""
+        key, name, clearings = _key_of(source), identity(source) + _HOLES, self._clearings
+        stored = self._objects.stat(key)
+        _check_same(source, stored)
+        if source.etag is None or stored.etag != source.etag:
+            return self._whole(source, tick)
+        path = self.folder / name
+        sparse = self._with_room(lambda: SparseCopy(self._objects, key, stored.size_bytes, path))
+        return self._keep(name, _Entry(path, stored, self._clock(), 0, sparse), clearings)
+
+    def _fill(self, entry: _Entry, sparse: SparseCopy, ensure: Callable[[], int]) -> None:
+        self._with_room(ensure)
         with self._lock:
-            entry = self._entries[name] = _Entry(path, stored, self._clock(), users=1)
-            self._bytes += stored.size_bytes
-            if source.key in self._forgotten or clearings != self._clearings:  # erased while it was on its way
+            self._bytes += sparse.held_bytes - entry.held_bytes
+            entry.held_bytes = sparse.held_bytes
+
+    def _keep(self, name: str, entry: _Entry, clearings: int) -> _Entry:
+        """Take a new copy into use; ``clearings``: how often everything had been forgotten when it was begun."""
+        entry.users = 1
+        with self._lock:
+            self._entries[name] = entry
+            self._bytes += entry.held_bytes
+            if entry.stored.key in self._forgotten or clearings != self._clearings:  # erased while it was on its way
                 self._doomed.add(name)
         return entry
 
-    def _fetch(self, key: str, path: Path, tick: Tick) -> StoredObject:
-        """Copy to the local disk; on a full one, what is kept for later goes first."""
-        try:
-            return self._objects.fetch(key, path, tick=tick)
-        except OSError as error:
-            # the store's own faults have their own class: this one is of the disk under ``path``
-            if error.errno not in _NO_ROOM or not self._evict(room=self._max_bytes):
-                raise ScratchUnavailable(f"the worker's scratch folder fails: {error.strerror or error}") from error
-        return self._fetch(key, path, tick)
+    def _with_room(self, write: Callable[[], Made]) -> Made:
+        """Write to the local disk; on a full one, what is kept for later goes first."""
+        while True:
+            try:
+                return write()
+            except OSError as error:
+                # the store's own faults have their own class: this one is of the disk under our folder
+                if error.errno not in _NO_ROOM or not self._evict(room=self._max_bytes):
+                    raise ScratchUnavailable(f"the worker's scratch folder fails: {error.strerror or error}") from error
 
     def _evict(self, room: int = 0) -> int:
         """Throw out the longest unused until all and ``room`` more bytes fit, never what is in use; return how many."""
@@ -215,7 +241,7 @@ class Scratch:
         if entry is None:
             return False
         self._doomed.discard(name)
-        self._bytes -= entry.stored.size_bytes
+        self._bytes -= entry.held_bytes
         entry.path.unlink(missing_ok=True)
         return True
 
@@ -226,19 +252,10 @@ def identity(source: InputRef) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def sweep(root: Path) -> int:
-    """Delete the folders of processes that are gone; return how many."""
-    swept = 0
-    for lock_path in root.glob(f"*/{LOCK_NAME}"):
-        with suppress(OSError):  # locked by a living process, or gone meanwhile
-            lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock_path.parent, ignore_errors=True)
-                swept += 1
-            finally:
-                os.close(lock)
-    return swept
+def _key_of(source: InputRef) -> str:
+    if source.key is None:
+        raise ObjectNotFound("the job has no stored input")
+    return source.key
 
 
 def _check_same(source: InputRef, stored: StoredObject) -> None:

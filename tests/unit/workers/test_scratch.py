@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from storage.errors import ObjectNotFound
 from storage.job import InputRef
 from tests.fakes.memory_store import MemoryObjectStore
 from tests.services import REPOSITORY
+from workers.own_folder import sweep
 from workers.retry import concerns_everyone
-from workers.scratch import Scratch, ScratchUnavailable, identity, sweep
+from workers.scratch import Scratch, ScratchUnavailable, identity
+from workers.sparse import BLOCK_BYTES, SparseCopy
 
 
 class Counting(MemoryObjectStore):
@@ -42,6 +45,12 @@ def store() -> Counting:
 @pytest.fixture
 def scratch(store: Counting, tmp_path: Path) -> Iterator[Scratch]:
     with Scratch(tmp_path, "me", store, max_bytes=100) as opened:
+        yield opened
+
+
+@pytest.fixture
+def roomy(store: Counting, tmp_path: Path) -> Iterator[Scratch]:
+    with Scratch(tmp_path, "roomy", store, max_bytes=1 << 30) as opened:
         yield opened
 
 
@@ -127,7 +136,7 @@ def test_the_folder_goes_with_its_owner(store: Counting, tmp_path: Path) -> None
 
 def test_sweep_deletes_what_the_dead_left_and_nothing_of_the_living(scratch: Scratch, tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from workers.scratch import OwnFolder\n"
+        "import os, sys; from pathlib import Path; from workers.own_folder import OwnFolder\n"
         "folder = OwnFolder(Path(sys.argv[1])); folder.open(); (folder.path / 'input').write_bytes(b'x'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "dead")], cwd=REPOSITORY, check=False, timeout=30)
@@ -149,3 +158,65 @@ def test_no_more_copies_are_kept_than_are_of_use_and_each_costs_the_same(
         kept = {path.name for path in scratch.folder.iterdir()} - {"lock"}
         assert kept == {identity(source) for source in sources[-5:]}
         assert scratch.size_bytes == 5 * 40
+
+
+def test_a_part_is_filled_as_it_is_read_and_the_next_segment_finds_it_there(store: Counting, roomy: Scratch) -> None:
+    source = put(store, "film", 3 * BLOCK_BYTES)
+    for fetched in (BLOCK_BYTES, 0):
+        with roomy.part(source) as part:
+            assert part.fill is not None
+            before = roomy.size_bytes
+            part.fill(BLOCK_BYTES, BLOCK_BYTES + 9)
+            assert roomy.size_bytes - before == fetched
+            with part.path.open("rb") as file:
+                file.seek(BLOCK_BYTES)
+                assert file.read(9) == b"." * 9
+    assert store.fetched == 0
+
+
+def test_a_part_of_what_is_there_whole_needs_no_filling(store: Counting, scratch: Scratch) -> None:
+    source = put(store, "a")
+    with scratch.input(source), scratch.part(source) as part:
+        assert part.fill is None
+        assert part.path.read_bytes() == b"a".ljust(40, b".")
+
+
+def test_a_part_is_never_taken_for_the_whole(store: Counting, scratch: Scratch) -> None:
+    source = put(store, "a")
+    with scratch.part(source), scratch.input(source) as (path, stored):
+        assert path.read_bytes() == b"a".ljust(40, b".")
+        assert stored.sha256
+    assert store.fetched == 1
+
+
+def test_an_object_that_the_store_does_not_vouch_for_is_fetched_whole_and_its_digest_looked_at(
+    store: Counting, scratch: Scratch
+) -> None:
+    source = replace(put(store, "a"), etag="another", sha256="0" * 64)
+    with pytest.raises(InputError) as raised, scratch.part(source):
+        pass
+    assert raised.value.code == "input.changed"
+
+
+def test_an_erased_part_is_deleted_with_the_rest(store: Counting, scratch: Scratch) -> None:
+    source = put(store, "film", 2 * BLOCK_BYTES)
+    with scratch.part(source) as part:
+        assert part.fill is not None
+        part.fill(0, 1)
+        scratch.forget(["film"])
+        assert part.path.exists(), "whoever reads it reads on"
+    assert not part.path.exists()
+    assert scratch.size_bytes == 0
+
+
+def test_a_disk_that_fails_while_a_part_is_filled_is_the_workers_own_fault(
+    store: Counting, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: SparseCopy, start: int, stop: int, tick: object = None) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SparseCopy, "ensure", fail)
+    with scratch.part(put(store, "a")) as part:
+        assert part.fill is not None
+        with pytest.raises(ScratchUnavailable):
+            part.fill(0, 1)
