@@ -1,0 +1,50 @@
+"""``python -m bench.decode [part ...]``: a table, then one JSON line with every figure and ``"ok"``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import sys
+from datetime import UTC, datetime
+
+from bench.__main__ import machine
+from bench.decode.figures import Figure, table
+from bench.decode.streams import MissingTool, Streams
+
+#: modules of this package with ``measure(streams, repetitions) -> list[Figure]``
+PARTS = ("methods", "cage", "correctness", "long_video", "adaptive")
+
+
+def main(arguments: list[str]) -> int:
+    """Measure the named parts; 0 where every gate is reached."""
+    parser = argparse.ArgumentParser(prog="python -m bench.decode", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
+    parser.add_argument("--repetitions", type=int, default=5)
+    chosen = parser.parse_args(arguments)
+    unknown = set(chosen.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    taken_on, taken_at = machine(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    print(f"{taken_at}, {taken_on}, medians of {chosen.repetitions}", flush=True)
+    figures: list[Figure] = []
+    try:
+        for part in chosen.parts or PARTS:
+            if importlib.util.find_spec(f"bench.decode.{part}") is not None:
+                module = importlib.import_module(f"bench.decode.{part}")
+                figures += module.measure(Streams(), chosen.repetitions)
+    except MissingTool as missing:
+        print(f"bench: {missing}", file=sys.stderr)
+        return 2
+    ok = bool(figures) and all(figure.ok for figure in figures)
+    print(table(figures))
+    print(json.dumps(
+        {"taken_at": taken_at, "machine": taken_on, "repetitions": chosen.repetitions,
+         "figures": [figure.as_json() for figure in figures], "ok": ok}
+    ))  # fmt: skip
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
