@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cage_answers import FrameCheck, error_of, media_info, packet_index, warnings_of
 from pipeline.cage_process import CageProcess
-from pipeline.cage_wire import Tick, no_tick
-from pipeline.errors import CageError, MediaError
+from pipeline.cage_wire import GoneError, Tick, no_tick
+from pipeline.errors import MediaError
 from pipeline.frame import Frame
 from pipeline.media import MediaInfo, MediaLimits, PacketIndex
+
+Answer = TypeVar("Answer")
+#: of one input; what a child says beyond that is not kept
+_MAX_WARNINGS = 100
 
 
 class Cage:
@@ -31,12 +35,18 @@ class Cage:
 
     def __init__(
         self, limits: MediaLimits | None = None, *, memory_bytes: int = 1536 * 1024**2,
-        answer_seconds: float = 30.0, recycle_after: int = 1000,
+        answer_seconds: float = 30.0, request_seconds: float = 3600.0, recycle_after: int = 1000,
     ) -> None:  # fmt: skip
-        """``answer_seconds``: the longest silence of the child before it is killed as hung."""
+        """Set bounds; the child starts with the first request, or with the ``with`` block.
+
+        answer_seconds: the longest silence of the child before it is killed as hung. request_seconds: how long one
+        request may keep its caller waiting in all, however lively the child; what the caller does between frames does
+        not count. recycle_after: inputs that one child may see.
+        """
         self._limits = limits or MediaLimits()
         self._memory_bytes = memory_bytes
         self._answer_seconds = answer_seconds
+        self._request_seconds = request_seconds
         self._recycle_after = recycle_after
         self._process: CageProcess | None = None
         self._busy = threading.Lock()
@@ -56,20 +66,14 @@ class Cage:
     def probe(self, path: Path) -> MediaInfo:
         """Judge the input by content. Raises: MediaError, CageError, CageUnavailable."""
         self._warnings = []
-        head, _ = self._ask(path, {"op": "probe"})
-        info = head["info"]
-        return MediaInfo(**{**info, "warnings": tuple(info["warnings"])})
+        return self._ask(path, "probe", lambda head, _: media_info(head))
 
     def index(self, path: Path, tick: Tick = no_tick) -> PacketIndex:
         """Read the packets without decoding; ``tick`` is called about twice a second, and may raise to stop it.
 
         Raises: MediaError, CageError, CageUnavailable, and what ``tick`` raises.
         """
-        head, payload = self._ask(path, {"op": "index"}, tick)
-        count = head["count"]
-        pts = np.frombuffer(payload, np.int64, count)
-        key = np.frombuffer(payload, np.bool_, count, 8 * count)
-        return PacketIndex(pts, key, Fraction(*head["time_base"]), head["timed"])
+        return self._ask(path, "index", lambda head, payload: packet_index(head, payload, self._limits), tick)
 
     def frames(
         self, path: Path, wanted: NDArray[np.int64], *, width: int | None = None, report_from: int = 0
@@ -108,19 +112,22 @@ class Cage:
             self._process.kill("killed on demand")
 
     def _stream(self, path: Path, places: NDArray[np.int64], width: int | None, report_from: int) -> Iterator[Frame]:
+        check = FrameCheck(places, width, self._limits)
         with self._request(path, {"op": "frames", "width": width}, places.tobytes()) as process:
-            head, payload = self._next(process)
+            head, _ = self._next(process)
             while head["type"] == "frame":
                 try:
-                    yield _frame(head, payload, report_from)
+                    yield _frame(process, check, head, report_from)
                 except GeneratorExit:
                     process.stop_answer()
                     raise
-                head, payload = self._next(process)
+                head, _ = self._next(process)
 
-    def _ask(self, path: Path, head: Mapping[str, Any], tick: Tick = no_tick) -> tuple[dict[str, Any], bytearray]:
-        with self._request(path, head, b"") as process:
-            return self._next(process, lambda: _ticked(process, tick))
+    def _ask(
+        self, path: Path, question: str, read: Callable[[Mapping[str, Any], bytearray], Answer], tick: Tick = no_tick
+    ) -> Answer:
+        with self._request(path, {"op": question}, b"") as process:
+            return read(*self._next(process, lambda: _ticked(process, tick)))
 
     @contextmanager
     def _request(self, path: Path, head: Mapping[str, Any], payload: bytes) -> Iterator[CageProcess]:
@@ -132,7 +139,12 @@ class Cage:
                 self._count_input(path)
                 process = self._running()
                 process.request(head, payload, descriptor)
-            yield process
+            try:
+                yield process
+            except GoneError as lie:
+                raise process.refused(lie) from lie
+            finally:
+                process.leave()
         finally:
             self._busy.release()
 
@@ -140,11 +152,11 @@ class Cage:
         """Return the next message; raises what it reports. Notes warnings."""
         head, payload = process.answer(tick)
         if head["type"] == "error":
-            if head["code"] == "cage.memory":
+            if head.get("code") == "cage.memory":
                 process.kill("out of memory")  # its heap may be in any state
-            raise _error(head)
-        for warning in head.get("warnings", ()):
-            if warning not in self._warnings:
+            raise error_of(head)
+        for warning in warnings_of(head):
+            if warning not in self._warnings and len(self._warnings) < _MAX_WARNINGS:
                 self._warnings.append(warning)
         return head, payload
 
@@ -163,8 +175,9 @@ class Cage:
             self._end()
         if self._process is None:
             self._process = CageProcess(
-                self._limits, memory_bytes=self._memory_bytes, answer_seconds=self._answer_seconds
-            )
+                self._limits, memory_bytes=self._memory_bytes, answer_seconds=self._answer_seconds,
+                request_seconds=self._request_seconds,
+            )  # fmt: skip
         return self._process
 
     def _end(self) -> None:
@@ -194,16 +207,10 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _frame(head: Mapping[str, Any], payload: bytearray, report_from: int) -> Frame:
-    image = np.frombuffer(payload, np.uint8).reshape(head["height"], head["width"], 3)
+def _frame(process: CageProcess, check: FrameCheck, head: Mapping[str, Any], report_from: int) -> Frame:
+    place, size = check.place(head), check.size(head)
+    pts, seconds, scale = check.times(head)
     return Frame(
-        image=image, index=head["place"], pts=head["pts"], pts_seconds=head["seconds"], scale=head["scale"],
-        report=head["place"] >= report_from,
+        image=process.picture(*size), index=place, pts=pts, pts_seconds=seconds, scale=scale,
+        report=place >= report_from,
     )  # fmt: skip
-
-
-def _error(head: Mapping[str, Any]) -> Exception:
-    if head["kind"] == "IndexError":
-        return IndexError(head["message"])
-    kind = MediaError if head["kind"] == "MediaError" else CageError
-    return kind(head["message"], code=head["code"], advice=head["advice"])

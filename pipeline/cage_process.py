@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.cage_ring import Ring, Tokens
 from pipeline.cage_wire import GoneError, Reader, SilenceError, Tick, no_tick, send_request
 from pipeline.errors import CageError, CageUnavailable
 from pipeline.media import MediaLimits
@@ -25,6 +31,8 @@ _START_SECONDS = 60.0
 #: how long an unwanted answer may take to stop before the child is ended instead
 _STOP_SECONDS = 5.0
 _PIPE_BYTES = 1 << 20
+#: types of the message that closes an answer
+_LAST = ("end", "error", "result")
 _ROOT = Path(__file__).resolve().parent.parent
 #: one thread in numpy's linear algebra and few malloc arenas: each would reserve address space
 _ENVIRONMENT = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -33,17 +41,27 @@ _ENVIRONMENT = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS
 class CageProcess:
     """A child, its pipes, and what it said about its protections. All pipes are closed by ``close``."""
 
-    def __init__(self, limits: MediaLimits, *, memory_bytes: int, answer_seconds: float) -> None:
+    def __init__(
+        self, limits: MediaLimits, *, memory_bytes: int, answer_seconds: float, request_seconds: float
+    ) -> None:
         self._answer_seconds = answer_seconds
+        self._request_seconds = request_seconds
+        self._waited_seconds = 0.0
+        self._max_slot_bytes = limits.max_pixels * 3
+        self._ring: Ring | None = None
+        self._answering = False
         self._ready: dict[str, bool] | None = None
         self._why_ended: str | None = None
         self._errors = os.memfd_create("cage-errors", os.MFD_CLOEXEC)
         self._control, control_end = socket.socketpair()
         self._answers, answers_end = os.pipe()
+        tokens_end, tokens = os.pipe()
+        self._tokens = Tokens(tokens)
         life_end, self._life = os.pipe()
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        ends = (control_end.fileno(), answers_end, life_end)
+        self._control.settimeout(answer_seconds)
+        ends = (control_end.fileno(), answers_end, tokens_end, life_end)
         settings = {
             "parent": os.getpid(), "main_thread": threading.current_thread() is threading.main_thread(),
             "memory_bytes": memory_bytes, "answer_seconds": answer_seconds, "limits": asdict(limits),
@@ -55,11 +73,11 @@ class CageProcess:
             raise CageUnavailable(f"The decoding process could not be started: {error.strerror}.") from error
         finally:
             control_end.close()
-            os.close(answers_end)
-            os.close(life_end)
-        self._reader = Reader(self._answers, max(limits.max_pixels * 3, limits.max_frames * 9))
+            for end in (answers_end, tokens_end, life_end):
+                os.close(end)
+        self._reader = Reader(self._answers, limits.max_frames * 9)
 
-    def _spawn(self, ends: tuple[int, int, int], settings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    def _spawn(self, ends: tuple[int, ...], settings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
         """Start the child with its three pipe ends, a bare environment, and nothing else of ours."""
         return subprocess.Popen(
             [sys.executable, "-E", "-s", "-m", "pipeline.cage_child", *map(str, ends), json.dumps(settings)],
@@ -91,27 +109,54 @@ class CageProcess:
     def request(self, head: Mapping[str, Any], payload: bytes, descriptor: int) -> None:
         """Send a request with an open input. Raises: CageError, CageUnavailable."""
         _ = self.in_force
-        try:
-            send_request(self._control, head, payload, descriptor)
-        except OSError as error:
-            raise self._ended() from error
+        self._waited_seconds = 0.0
+        self._answering = True
+        self._send(head, payload, descriptor)
 
     def answer(self, tick: Tick = no_tick) -> tuple[dict[str, Any], bytearray]:
         """Return the next message of the answer; each sign of life calls ``tick``. Raises: CageError."""
         while True:
-            head, payload = self._read(self._answer_seconds)
-            if head.get("type") != "tick":
+            began = time.monotonic()
+            head, payload = self._read(self._answer_seconds, began + self._request_seconds - self._waited_seconds)
+            self._waited_seconds += time.monotonic() - began
+            if head["type"] == "room":
+                self._make_room(head)
+            elif head["type"] != "tick":
                 return head, payload
-            tick()
+            else:
+                tick()
+
+    def picture(self, height: int, width: int) -> NDArray[np.uint8]:
+        """Return the picture whose message came last, and give its slot back. Raises: CageError."""
+        if self._ring is None or 3 * height * width > self._ring.slot_bytes:
+            raise self.refused(GoneError(f"it announced a picture of {width} x {height} pixels, and gave none"))
+        picture = self._ring.take(height, width)
+        try:
+            self._tokens.give()
+        except OSError as error:
+            raise self._ended() from error
+        return picture
 
     def stop_answer(self) -> None:
         """Make the child drop the answer it is giving; ends the child if that takes long."""
         try:
-            send_request(self._control, {"op": "stop"}, b"", None)
-            while self._read(min(_STOP_SECONDS, self._answer_seconds))[0].get("type") not in ("end", "error", "result"):
-                pass
-        except (CageError, OSError):
+            self._send({"op": "stop"}, b"", None)
+            until = time.monotonic() + min(_STOP_SECONDS, self._answer_seconds)
+            while self._answering:
+                self._read(_STOP_SECONDS, until)
+        except CageError:
             self.kill("an unwanted answer did not stop")
+
+    def leave(self) -> None:
+        """Be done with an answer: a child that still gives it cannot be asked anything else, and is ended."""
+        self._drop_ring()
+        if self._answering:
+            self.kill("left amid its answer")
+
+    def refused(self, lie: GoneError) -> CageError:
+        """End a child that said what no child of ours says, and return the error that tells it."""
+        self.kill(str(lie))
+        return self._ended()
 
     def kill(self, why: str) -> None:
         """End the child now; safe from any thread. Who waits for an answer gets a CageError."""
@@ -125,20 +170,54 @@ class CageProcess:
         self._close_pipes()
 
     def _close_pipes(self) -> None:
+        self._drop_ring()
         self._control.close()
+        self._tokens.close()
         for descriptor in (self._answers, self._life, self._errors):
             os.close(descriptor)
 
-    def _read(self, silence_seconds: float) -> tuple[dict[str, Any], bytearray]:
+    def _send(self, head: Mapping[str, Any], payload: bytes, descriptor: int | None) -> None:
         try:
-            return self._reader.read(silence_seconds)
-        except SilenceError as error:
-            self.kill("hung")
-            raise CageError(
-                f"The decoder gave no sign of life for {silence_seconds:g} seconds and was ended.", code="cage.hung"
-            ) from error
-        except GoneError as error:
+            send_request(self._control, head, payload, descriptor)
+        except TimeoutError as error:
+            raise self._hung(f"took no request for {self._answer_seconds:g} seconds") from error
+        except OSError as error:
             raise self._ended() from error
+
+    def _make_room(self, head: Mapping[str, Any]) -> None:
+        """Make the ring that the child asks for, larger than the one it has, and hand it over."""
+        wanted, held = head.get("bytes"), self._ring.slot_bytes if self._ring is not None else 0
+        if type(wanted) is not int or not held < wanted <= self._max_slot_bytes:
+            raise self.refused(GoneError(f"it asked for a slot of {wanted} bytes"))
+        self._drop_ring()
+        try:
+            self._ring = Ring(wanted)
+        except OSError as error:
+            self.kill("no memory for its frames")
+            raise CageUnavailable(f"There is no memory for decoded frames: {error.strerror}.") from error
+        self._send({"op": "ring", "bytes": wanted}, b"", self._ring.descriptor)
+
+    def _drop_ring(self) -> None:
+        ring, self._ring = self._ring, None
+        if ring is not None:
+            ring.close()
+
+    def _read(self, silence_seconds: float, until: float = math.inf) -> tuple[dict[str, Any], bytearray]:
+        try:
+            head, payload = self._reader.read(silence_seconds, until)
+            self._answering = self._answering and head["type"] not in _LAST
+            return head, payload
+        except SilenceError as error:
+            if time.monotonic() >= until:
+                raise self._hung("was not done in the time it had") from error
+            raise self._hung(f"gave no sign of life for {silence_seconds:g} seconds") from error
+        except GoneError as error:
+            self._why_ended = self._why_ended or str(error)
+            raise self._ended() from error
+
+    def _hung(self, how: str) -> CageError:
+        self.kill("hung")
+        return CageError(f"The decoder {how} and was ended.", code="cage.hung")
 
     def _ended(self) -> CageError:
         """Tell why the child is gone."""
@@ -146,7 +225,7 @@ class CageProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(1.0)  # its pipe closes a moment before it can be reaped
         if self._popen.poll() is None:
-            self.kill("it closed its pipe or said what it should not")
+            self.kill("it does not hold to what was agreed")
             self._popen.wait()
         status = self._popen.returncode
         said = self._last_words()

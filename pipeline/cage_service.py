@@ -13,7 +13,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.cage_wire import StoppedError, Tick
+from pipeline.cage_wire import NO_MEMORY, StoppedError, Tick
 from pipeline.container import OpenVideo, open_video
 from pipeline.decode import Damage, Feed, decode_places, fresh_starts, packets_to_feed
 from pipeline.errors import MediaError, PipelineError
@@ -26,7 +26,8 @@ from pipeline.seek import Packets, packets_from_start, packets_near
 from pipeline.sniff import Sniffed, sniff_file
 from pipeline.stills import image_pictures, index_image
 
-Message = tuple[Mapping[str, Any], memoryview | bytes]
+#: a head and its payload: bytes, or a frame's picture, uint8, (h, w, 3), perhaps a view that the next one makes invalid
+Message = tuple[Mapping[str, Any], bytes | NDArray[np.uint8]]
 _STANDARD_ERROR = 2
 _CHECK_IT_PLAYS = "Check that the video plays, and upload it again."
 
@@ -68,7 +69,7 @@ class Service:
             raise
         except MemoryError:
             self._indexed = None
-            yield _error("CageError", "cage.memory", "Decoding needs more memory than the cage allows.")
+            yield NO_MEMORY, b""
         except PipelineError as error:
             yield _error(type(error).__name__, error.code, error.message, error.advice)
         except IndexError as error:
@@ -176,7 +177,7 @@ def _frame(place: int, index: PacketIndex, picture: NDArray[np.uint8], scale: fl
         "type": "frame", "place": place, "pts": pts, "seconds": float(pts * index.time_base), "scale": scale,
         "height": height, "width": width,
     }  # fmt: skip
-    return head, np.ascontiguousarray(picture).data
+    return head, picture
 
 
 def _error(kind: str, code: str, message: str, advice: str | None = None) -> Message:

@@ -1,0 +1,108 @@
+"""The child's side of the conversation: takes requests, hands pictures over, tells that it works, stops when asked."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import cage_limits
+from pipeline.cage_ring import Slots
+from pipeline.cage_wire import NO_MEMORY, GoneError, StoppedError, receive_request, write_message
+
+_TICK_SECONDS = 0.5
+_MAX_REQUEST_BYTES = 64 << 20
+
+
+class Dialogue:
+    """The conversation with the parent."""
+
+    def __init__(self, control: socket.socket, answers: int, tokens: int, answer_seconds: float) -> None:
+        self._control = control
+        self._answers = answers
+        self._tokens = tokens
+        self._slots: Slots | None = None
+        self._cpu_seconds = 2 * answer_seconds + 5
+        self._said_at = self._allowed_at = time.monotonic()
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+
+    def serve(self, service: Any) -> None:
+        """Answer requests until the parent closes its end."""
+        while True:
+            try:
+                head, payload, descriptor = receive_request(self._control, _MAX_REQUEST_BYTES)
+            except (GoneError, OSError):
+                return
+            if head["op"] == "stop":
+                continue  # crossed with the end of the answer it was meant for
+            self._allow_cpu()
+            try:
+                self._answer(service.answer(head, payload, descriptor, self.tick))
+            finally:
+                if descriptor is not None:
+                    os.close(descriptor)
+                gc.collect()  # decoders hold threads and buffers until their reference cycles are found
+
+    def _answer(self, answer: Iterator[tuple[Mapping[str, Any], Any]]) -> None:
+        try:
+            for head, payload in answer:
+                if head["type"] == "frame":
+                    self._hand_over(head, payload)
+                    self._stop_if_asked()  # not after the last message: the next request may be here already
+                else:
+                    self.say(head, payload)
+        except StoppedError:
+            self.say({"type": "end", "warnings": []})
+        except MemoryError:
+            self.say(NO_MEMORY)
+        finally:
+            self._drop_slots()
+
+    def _hand_over(self, head: Mapping[str, Any], picture: NDArray[np.uint8]) -> None:
+        """Put a picture into a slot, then say so; asks for larger slots where it does not fit."""
+        if self._slots is None or picture.nbytes > self._slots.slot_bytes:
+            self._drop_slots()
+            self._slots = self._larger_slots(picture.nbytes)
+        self._slots.put(picture)
+        self.say(head)
+
+    def _larger_slots(self, slot_bytes: int) -> Slots:
+        self.say({"type": "room", "bytes": slot_bytes})
+        head, _, memory = receive_request(self._control, 0)
+        if head["op"] != "ring" or memory is None:
+            raise StoppedError
+        return Slots(memory, slot_bytes, self._tokens, self._control.fileno())
+
+    def _drop_slots(self) -> None:
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.close()
+
+    def say(self, head: Mapping[str, Any], payload: bytes = b"") -> None:
+        """Write one message; blocks while the parent is behind."""
+        write_message(self._answers, head, payload)
+        self._said_at = time.monotonic()
+        if self._said_at - self._allowed_at > _TICK_SECONDS:
+            self._allow_cpu()
+
+    def tick(self) -> None:
+        """Tell the parent now and then that work goes on; raise StoppedError when it wants no more."""
+        self._stop_if_asked()
+        if time.monotonic() - self._said_at > _TICK_SECONDS:
+            self.say({"type": "tick"})
+
+    def _allow_cpu(self) -> None:
+        cage_limits.allow_cpu(self._cpu_seconds)
+        self._allowed_at = time.monotonic()
+
+    def _stop_if_asked(self) -> None:
+        if self._poll.poll(0):
+            raise StoppedError
