@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import av
 
+from tests import crafted
 from tests.media import Clip, cut, damage, remux, with_cover
 
 _FAST = {"preset": "veryfast"}
@@ -18,16 +19,22 @@ def _x264(**params: object) -> dict[str, str]:
     return {**_FAST, "x264-params": ":".join(f"{name.replace('_', '-')}={value}" for name, value in params.items())}
 
 
+_SHORT = {**_FAST, "g": "20"}
+_OPEN = _x264(open_gop=1, keyint=15, bframes=3, scenecut=0)
+_HEVC_OPEN = {**_HEVC, "x265-params": "log-level=none:keyint=15:open-gop=1"}
+_LAYERS = {"preset": "medium", "x265-params": "log-level=none:keyint=40:bframes=8:temporal-layers=3"}
+
+
 #: encoded from scratch; the name says what is special
 PLAIN = [
     Clip("gop12.mp4", options={**_FAST, "g": "12"}),
     Clip("gop250.mp4"),
     Clip("no_b_frames.mp4", options={**_FAST, "bf": "0", "g": "30"}),
-    Clip("open_gop.mp4", options=_x264(open_gop=1, keyint=15, bframes=3, scenecut=0)),
+    Clip("open_gop.mp4", options=_OPEN),
     Clip("intra_refresh.mp4", options=_x264(intra_refresh=1, keyint=20)),
     Clip("fragmented.mp4", options={**_FAST, "g": "20"}, container_options={"movflags": "frag_keyframe+empty_moov"}),
     Clip("matroska.mkv", options={**_FAST, "g": "20"}),
-    Clip("hevc_open.mp4", codec="libx265", options={**_HEVC, "x265-params": "log-level=none:keyint=15:open-gop=1"}),
+    Clip("hevc_open.mp4", codec="libx265", options=_HEVC_OPEN),
     Clip("hevc_closed.mp4", codec="libx265", options=_HEVC),
     Clip("hevc.mkv", codec="libx265", options=_HEVC),
     Clip("vp9.webm", codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "30"}),
@@ -54,6 +61,62 @@ PLAIN = [
     Clip("odd_size.mp4", width=161, height=97, pixel_format="yuv444p"),
     Clip("ten_bit.mp4", pixel_format="yuv420p10le"),
     Clip("one_frame.mp4", frames=1),
+    Clip("pyramid.mp4", options=_x264(bframes=8, b_pyramid="normal", ref=6, keyint=60, scenecut=0, weightp=2)),
+    Clip("low_delay.ts", options={**_FAST, "tune": "zerolatency", "g": "20"}),
+    Clip("open_gop.ts", options=_OPEN),
+    Clip("open_gop.mkv", options=_OPEN),
+    Clip("interlaced.mp4", options=_x264(tff=1, keyint=20)),
+    Clip("interlaced.mpg", codec="mpeg2video", options={"flags": "+ildct+ilme", "bf": "2", "g": "12"}),
+    Clip("mpeg2.ts", codec="mpeg2video", options={"bf": "2", "g": "12"}),
+    Clip("full_range.mp4", pixel_format="yuvj420p", color_range=2),
+    Clip("cropped.mp4", height=90),
+    Clip("turned_270.mp4", rotation=90),
+    Clip("turned_90_hevc.mov", codec="libx265", options=_HEVC, rotation=-90),
+    Clip("ten_bit_hevc.mp4", codec="libx265", pixel_format="yuv420p10le", options=_HEVC),
+    Clip("hevc_layers.mp4", codec="libx265", options=_LAYERS),
+    Clip("hevc_open.ts", codec="libx265", options=_HEVC_OPEN),
+    Clip("vp9_alpha.webm", codec="libvpx-vp9", pixel_format="yuva420p", options={"deadline": "realtime", "g": "30"}),
+    Clip("vp8.ivf", codec="libvpx", options=_ALT_REF),
+    Clip("av1.mp4", codec="libsvtav1", options={"preset": "12", "g": "30"}),
+    Clip("negative_offsets.mp4", options=_SHORT, container_options={"movflags": "negative_cts_offsets"}),
+    Clip("no_edit_list.mp4", options=_SHORT, container_options={"use_editlist": "0"}),
+    Clip("dash.mp4", options=_SHORT, container_options={"movflags": "dash+default_base_moof+frag_keyframe"}),
+    Clip("before_zero.mp4", options=_SHORT, times=lambda number: number - 20),
+    Clip("before_zero.ts", options=_SHORT, times=lambda number: number - 20),
+    Clip("late.mp4", options=_SHORT, times=lambda number: number + 250),
+    Clip("late.mkv", options=_SHORT, times=lambda number: number + 250),
+    Clip("too_fast.mkv", rate=2000, options=_SHORT),
+    Clip("variable_rate.mkv", rate=75, times=lambda number: 3 * number + number * number % 3),
+    Clip("variable_rate.ts", rate=75, times=lambda number: 3 * number + number * number % 3),
+]
+
+#: what else is accepted, one clip for each decoder
+OTHERS = [
+    Clip("wmv1.wmv", codec="wmv1"),
+    Clip("msmpeg4.avi", codec="msmpeg4"),
+    Clip("msmpeg4v2.avi", codec="msmpeg4v2"),
+    Clip("flv1.flv", codec="flv"),
+    Clip("h261.avi", codec="h261", width=176, height=144),
+    Clip("h263.mov", codec="h263", width=128, height=96),
+    Clip("h263p.avi", codec="h263p", width=176, height=144),
+    Clip("svq1.mov", codec="svq1", pixel_format="yuv410p"),
+    Clip("cinepak.mov", codec="cinepak", pixel_format="rgb24", frames=30),
+    Clip("qtrle.mov", codec="qtrle", pixel_format="rgb24"),
+    Clip("png.mov", codec="png", pixel_format="rgb24"),
+    Clip("mjpeg.mov", codec="mjpeg", pixel_format="yuvj422p"),
+    Clip("jpeg2000.mov", codec="jpeg2000", pixel_format="yuv444p", frames=30),
+    Clip("dnxhr.mxf", codec="dnxhd", width=256, height=120, pixel_format="yuv422p", options={"profile": "dnxhr_sq"}),
+    Clip("dv.avi", codec="dvvideo", width=720, height=576, frames=12),
+    Clip("cineform.mov", codec="cfhd", pixel_format="yuv422p10le"),
+    Clip("huffyuv.avi", codec="huffyuv", pixel_format="yuv422p"),
+    Clip("ffvhuff.avi", codec="ffvhuff"),
+    Clip("utvideo.avi", codec="utvideo"),
+    Clip("magicyuv.avi", codec="magicyuv", pixel_format="yuv444p"),
+    Clip("v210.mov", codec="v210", pixel_format="yuv422p10le", width=192, frames=30),
+    Clip("gray.mkv", codec="ffv1", pixel_format="gray"),
+    Clip("bare.y4m", codec="wrapped_avframe"),
+    Clip("bare.avi", codec="rawvideo"),
+    Clip("bare.nut", codec="rawvideo"),
 ]
 
 
@@ -97,23 +160,100 @@ def _cover(folder: Path) -> Path:
     return with_cover(folder / "cover.mp4")
 
 
+def _open_from(folder: Path, name: str, **clip: object) -> Path:
+    """An open GOP's film from its third keyframe on: pictures lead it whose references are gone."""
+    source = Clip(f"whole.{name}", **{"options": _OPEN, **clip}).write(folder)  # type: ignore[arg-type]
+    return crafted.from_key(source, folder / name, 2)
+
+
+def _from_seventh(folder: Path, name: str, **clip: object) -> Path:
+    source = Clip(f"whole.{name}", **{"options": {**_FAST, "g": "12"}, **clip}).write(folder)  # type: ignore[arg-type]
+    return remux(source, folder / name, keep=lambda number: number >= 7)
+
+
+def _transport(folder: Path) -> Path:
+    return Clip("sound.ts", options=_SHORT).write(folder)
+
+
+def _edited(folder: Path, name: str, *edits: tuple[int, int]) -> Path:
+    """Show parts of a film, as an edit list says; (milliseconds, first picture) of each, first picture -1: nothing."""
+    source = Clip(f"whole.{name}", options={**_FAST, "g": "12"}).write(folder)
+    times = [(length, 1024 + 512 * first if first >= 0 else -1) for length, first in edits]  # 2 frames of delay
+    return crafted.with_edits(source, folder / name, times)
+
+
 #: made from others
 DERIVED: dict[str, Callable[[Path], Path]] = {
     "edit_list.mp4": _shifted,
+    "two_edits.mp4": lambda folder: _edited(folder, "two_edits.mp4", (800, 10), (800, 50)),
+    "edited_backwards.mp4": lambda folder: _edited(folder, "edited_backwards.mp4", (800, 50), (800, 10)),
+    "starts_with_nothing.mp4": lambda folder: _edited(folder, "starts_with_nothing.mp4", (700, -1), (800, 10)),
     "vp8_hidden_frames.webm": _hidden,
     "starts_mid_gop.ts": _mid_gop,
+    "starts_mid_gop.mkv": lambda folder: _from_seventh(folder, "starts_mid_gop.mkv"),
+    "starts_mid_gop.mp4": lambda folder: _from_seventh(folder, "starts_mid_gop.mp4"),
+    "starts_mid_gop.mpg": lambda folder: _from_seventh(
+        folder, "starts_mid_gop.mpg", codec="mpeg2video", options={"bf": "2", "g": "12"}
+    ),
+    "starts_open.mp4": lambda folder: _open_from(folder, "starts_open.mp4"),
+    "starts_open.mkv": lambda folder: _open_from(folder, "starts_open.mkv"),
+    "starts_open.ts": lambda folder: _open_from(folder, "starts_open.ts"),
+    "starts_open_hevc.mp4": lambda folder: _open_from(
+        folder, "starts_open_hevc.mp4", codec="libx265", options=_HEVC_OPEN
+    ),
+    "starts_open_hevc.ts": lambda folder: _open_from(
+        folder, "starts_open_hevc.ts", codec="libx265", options=_HEVC_OPEN
+    ),
     "cut.mkv": _cut_matroska,
     "joined.ts": _joined,
     "cover.mp4": _cover,
+    "sound_first.mp4": lambda folder: crafted.audio_first(folder / "sound_first.mp4"),
+    "sound_first.mkv": lambda folder: crafted.audio_first(folder / "sound_first.mkv"),
+    "sound_first.ts": lambda folder: crafted.audio_first(folder / "sound_first.ts"),
+    "same_pts.ts": lambda folder: crafted.same_pts(_transport(folder), folder / "same_pts.ts", (20, 41)),
+    "clock_wraps.ts": lambda folder: crafted.wrapping(_transport(folder), folder / "clock_wraps.ts"),
+    "some_pts.ts": lambda folder: crafted.without_times(
+        _transport(folder), folder / "some_pts.ts", lambda number: number % 5 == 3
+    ),
+    "first_pts_only.ts": lambda folder: crafted.without_times(
+        _transport(folder), folder / "first_pts_only.ts", lambda number: number > 0
+    ),
+    "packed_b.avi": crafted.packed,
+    "grows.ts": lambda folder: crafted.growing(folder, "grows.ts"),
+    "grows.h264": lambda folder: crafted.growing(folder, "grows.h264"),
 }
-NAMES = [*(clip.name for clip in PLAIN), *DERIVED]
+NAMES = [*(clip.name for clip in (*PLAIN, *OTHERS)), *DERIVED]
+
+#: what the barcodes of the shown frames say where it is not 0, 1, 2 ...
+NUMBERS: dict[str, Sequence[int]] = {
+    "before_zero.mp4": range(20, 90),
+    "edit_list.mp4": range(7, 90),
+    "two_edits.mp4": [*range(10, 30), *range(50, 70)],
+    "edited_backwards.mp4": [*range(50, 70), *range(10, 30)],
+    "starts_with_nothing.mp4": range(10, 30),
+    "starts_mid_gop.ts": range(20, 90),
+    **dict.fromkeys(("starts_mid_gop.mkv", "starts_mid_gop.mp4", "starts_mid_gop.mpg"), range(12, 90)),
+    **dict.fromkeys(("starts_open.mp4", "starts_open.mkv", "starts_open.ts"), range(30, 90)),
+    **dict.fromkeys(("starts_open_hevc.mp4", "starts_open_hevc.ts"), range(30, 90)),
+    "joined.ts": [*range(40), *range(40)],
+    "grows.ts": [*range(30), *range(60)],
+    "grows.h264": [*range(30), *range(60)],
+    "vp8_hidden_frames.webm": [number for number in range(90) if number not in (5, 21)],
+}
+#: quarter turns, clockwise, that make the clip upright
+TURNS = {"turned_90.mp4": 1, "turned_90_hevc.mov": 1, "turned_180.mp4": 2, "turned_270.mp4": 3}
+
+
+def numbers(name: str) -> Sequence[int]:
+    """Return the numbers burned in, frame by frame in presentation order, at least as many as are shown."""
+    return NUMBERS.get(name, range(90))
 
 
 def make(name: str, folder: Path) -> Path:
     """Make one of ``NAMES`` in a folder."""
     if name in DERIVED:
         return DERIVED[name](folder)
-    return next(clip for clip in PLAIN if clip.name == name).write(folder)
+    return next(clip for clip in (*PLAIN, *OTHERS) if clip.name == name).write(folder)
 
 
 def make_damaged(folder: Path) -> Path:

@@ -1,13 +1,16 @@
 """A second opinion on what a video shows: plain sequential decoding, in a process of its own, with limits.
 
-``python tests/reference_decode.py VIDEO`` prints JSON: the pts of every frame and a checksum of each upright
-RGB picture. Shares no code with the pipeline.
+``python tests/reference_decode.py`` reads paths, one a line, and answers each with a line of JSON: the pts of every
+frame, the size of each upright RGB picture, and its checksum. Shares no code with the pipeline: libav demuxes the
+video stream that it thinks best, every packet goes to the decoder, swscale makes RGB, numpy turns it.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import resource
+import select
 import subprocess
 import sys
 import zlib
@@ -19,38 +22,81 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Reference:
-    """pts (None where the decoder gives none) and CRC-32 of the pixels, for every frame in order."""
+    """pts (None where the decoder gives none), CRC-32 of the pixels and (height, width) of every frame in order."""
 
     pts: list[int | None]
     checksums: list[int]
+    sizes: list[list[int]]
+
+
+class _Decoder:
+    """A warm child that decodes file after file."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[str] | None = None
+        atexit.register(self.close)
+
+    def ask(self, path: Path, seconds: float) -> Reference:
+        if self._child is None or self._child.poll() is not None:
+            self.close()
+            self._child = subprocess.Popen(
+                [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                text=True,
+            )  # fmt: skip
+        child = self._child
+        assert child.stdin is not None
+        assert child.stdout is not None
+        print(path, file=child.stdin, flush=True)
+        if not select.select([child.stdout], [], [], seconds)[0]:
+            self.close()
+            raise TimeoutError(f"no full decode of {path.name} within {seconds:g} s")
+        return Reference(**json.loads(child.stdout.readline()))
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            with self._child:
+                self._child = None
+
+
+_DECODER = _Decoder()
 
 
 def reference_decode(path: Path, seconds: float = 120) -> Reference:
-    """Decode in a child process with limits on time and memory."""
-    done = subprocess.run(
-        [sys.executable, __file__, str(path)], capture_output=True, timeout=seconds, check=True, text=True
-    )
-    return Reference(**json.loads(done.stdout))
+    """Decode in a child process with limits on time and memory; nothing shown where the file cannot be opened."""
+    return _DECODER.ask(path, seconds)
 
 
-def _main(path: str) -> None:
+def _decode(path: str) -> Reference:
     import av
 
+    shown = Reference([], [], [])
+    try:
+        with av.open(path) as container:
+            stream = container.streams.best("video")
+            if stream is None:
+                return shown
+            stream.codec_context.thread_count = 1  # threads conceal damage in another way each time
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    continue
+                for frame in frames:
+                    picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                    shown.pts.append(frame.pts)
+                    shown.checksums.append(zlib.crc32(np.ascontiguousarray(picture)))
+                    shown.sizes.append(list(picture.shape[:2]))
+    except av.FFmpegError:
+        pass  # what came before the end that cannot be read counts
+    return shown
+
+
+def _main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-    pts, checksums = [], []
-    with av.open(path) as container:
-        stream = container.streams.best("video")
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                continue
-            for frame in frames:
-                picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                pts.append(frame.pts)
-                checksums.append(zlib.crc32(np.ascontiguousarray(picture)))
-    print(json.dumps({"pts": pts, "checksums": checksums}))
+    for line in sys.stdin:
+        print(json.dumps(_decode(line.rstrip("\n")).__dict__), flush=True)
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _main()

@@ -1,4 +1,4 @@
-"""Whatever the container and codec, a wanted place gives the picture that a full decode shows there."""
+"""What comes with the pictures: times, warnings, size, rotation, colour. That they are the right ones: test_corpus."""
 
 from __future__ import annotations
 
@@ -13,16 +13,7 @@ from pipeline.cage import Cage
 from pipeline.frame import Frame
 from tests import barcodes
 from tests.media import HEIGHT, WIDTH, Clip, Picture, barcode, read_barcode
-from tests.reference_decode import Reference, reference_decode
-
-#: what the barcodes of the shown frames say where it is not 0, 1, 2 ...
-NUMBERS = {
-    "edit_list.mp4": range(7, 90),
-    "starts_mid_gop.ts": range(20, 90),
-    "joined.ts": [*range(40), *range(40)],
-    "vp8_hidden_frames.webm": [number for number in range(90) if number not in (5, 21)],
-}
-TURNED = {"turned_90.mp4": 1, "turned_180.mp4": 2}
+from tests.reference_decode import reference_decode
 
 
 @pytest.fixture(scope="module")
@@ -31,43 +22,8 @@ def cage() -> Iterator[Cage]:
         yield cage
 
 
-@pytest.fixture(scope="module", params=barcodes.NAMES)
-def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
-    path = barcodes.make(request.param, tmp_path_factory.mktemp("film"))
-    return path, reference_decode(path)
-
-
 def checksums(frames: list[Frame]) -> list[int]:
     return [zlib.crc32(np.ascontiguousarray(frame.image)) for frame in frames]
-
-
-def test_all_frames_are_those_of_a_full_decode(cage: Cage, film: tuple[Path, Reference]) -> None:
-    path, reference = film
-    index = cage.index(path)
-    frames = list(cage.frames(path, np.arange(len(index))))
-    assert len(index) == len(frames) == len(reference.pts)
-    assert checksums(frames) == reference.checksums
-    if index.timed:
-        assert index.pts.tolist() == reference.pts == [frame.pts for frame in frames]
-
-
-def test_any_choice_of_frames_gives_the_same_pictures(cage: Cage, film: tuple[Path, Reference]) -> None:
-    path, reference = film
-    count = len(cage.index(path))
-    random = np.random.default_rng(7)
-    choices = [np.arange(0, count, 7), np.arange(0, count, 30), np.array([count - 1])]
-    choices += [np.flatnonzero(random.random(count) < share) for share in (0.03, 0.1, 0.4)]
-    for wanted in choices:
-        frames = list(cage.frames(path, wanted))
-        assert [frame.index for frame in frames] == wanted.tolist()
-        assert checksums(frames) == [reference.checksums[place] for place in wanted]
-
-
-def test_the_number_burned_in_agrees_with_the_index(cage: Cage, film: tuple[Path, Reference]) -> None:
-    path, _ = film
-    numbers = NUMBERS.get(path.name, range(90))
-    for frame in cage.frames(path, np.arange(0, len(cage.index(path)), 7)):
-        assert read_barcode(np.rot90(frame.image, TURNED.get(path.name, 0))) == numbers[frame.index]
 
 
 def test_variable_times_are_told_as_written(cage: Cage, tmp_path: Path) -> None:
