@@ -21,6 +21,7 @@ from pipeline.container import OpenVideo
 from pipeline.index import PacketScan
 from pipeline.media import PacketIndex
 from pipeline.seek import Packets
+from pipeline.skipping import NO_LAYER, Skipping
 
 #: With threads, libav conceals damage from whatever the other thread has finished: other pictures each run, fewer at a
 #: cut end, and errors that no packet can be blamed for. One thread costs the least processor time in all.
@@ -41,13 +42,15 @@ class Feed:
     """What the decoder is to be given.
 
     flags: bool, (packets,), by position in decoding order. anew: where it must first forget what it holds, since
-    packets before were left out. start: position of the first of ``packets``.
+    packets before were left out. start: position of the first of ``packets``. top_layer: the highest TemporalId of
+    an HEVC stream; without it none of its pictures is left out.
     """
 
     flags: NDArray[np.bool_]
     anew: frozenset[int]
     start: int
     packets: Packets
+    top_layer: int = NO_LAYER
 
 
 def decode_places(
@@ -55,12 +58,14 @@ def decode_places(
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield (place, frame) for each wanted place that could be had, rising; counts what could not in ``damage``.
 
-    wanted: int64, rising places in ``index``. Stops reading after the last one.
+    wanted: int64, rising places in ``index``. Stops reading after the last one. Of the packets fed, those whose picture
+    is neither wanted nor made use of by others cost only their header.
     """
     context = video.stream.codec_context
     context.thread_type = "SLICE"
     context.thread_count = DECODE_THREADS
-    frames = _fed_frames(video, feed, damage, tick)
+    skipping = Skipping(video, index.pts[wanted] if index.timed else None, feed.top_layer)
+    frames = _fed_frames(video, feed, skipping, damage, tick)
     left = [int(place) for place in wanted[::-1]]
     for place, frame in _placed(frames, index):
         while left and left[-1] < place:
@@ -121,7 +126,7 @@ def fresh_starts(scan: PacketScan, flags: NDArray[np.bool_]) -> frozenset[int]:
     return frozenset(starts[flags[starts] & ~flags[starts - 1]].tolist())
 
 
-def _fed_frames(video: OpenVideo, feed: Feed, damage: Damage, tick: Tick) -> Iterator[VideoFrame]:
+def _fed_frames(video: OpenVideo, feed: Feed, skipping: Skipping, damage: Damage, tick: Tick) -> Iterator[VideoFrame]:
     """Yield what the decoder gives for the packets to feed."""
     remaining = int(feed.flags.sum())
     for position, packet in enumerate(_readable(feed.packets, damage), feed.start):
@@ -133,6 +138,9 @@ def _fed_frames(video: OpenVideo, feed: Feed, damage: Damage, tick: Tick) -> Ite
             video.stream.codec_context.flush_buffers()
         if position < len(feed.flags) and feed.flags[position]:
             remaining -= 1
+            if damage.packets or damage.pictures:
+                skipping.stop()
+            skipping.prepare(packet)
             yield from _decoded(video, packet, damage)
     yield from _decoded(video, None, damage)
 

@@ -19,11 +19,10 @@ from pipeline.cage_wire import Tick, no_tick
 from pipeline.container import OpenVideo
 from pipeline.errors import MediaError
 from pipeline.media import MediaLimits, PacketIndex
+from pipeline.units import is_hidden, is_reset, nal_length, temporal_layer
 
 #: stands for an absent timestamp
 NO_TIME = int(np.iinfo(np.int64).min)
-#: H.264: IDR; HEVC: BLA, IDR and CRA. After other keyframes, later frames may refer to what came before them
-_RESETS = {"h264": frozenset({5}), "hevc": frozenset({16, 17, 18, 19, 20, 21})}
 
 
 @dataclass(slots=True)
@@ -41,6 +40,8 @@ class PacketScan:
     reset: bytearray = field(default_factory=bytearray)
     #: True where reading ended with an error instead of the end
     broken: bool = False
+    #: HEVC: the highest TemporalId
+    top_layer: int = 0
     #: True where timestamps cannot order the frames: guessed, or no packet says that decoding may start with it
     counted: bool = False
 
@@ -123,61 +124,8 @@ def _append(scan: PacketScan, packet: Packet[VideoStream], first_key: int | None
     scan.key.append(packet.is_keyframe)
     scan.shown.append(visible and not is_hidden(packet, codec))
     scan.reset.append(packet.is_keyframe and is_reset(packet, codec, nal_bytes))
-
-
-def is_hidden(packet: Packet[VideoStream], codec: str) -> bool:
-    """Say whether a packet holds only a reference that is never shown (VP8 and VP9 alternate references)."""
-    if codec == "vp8":
-        return not memoryview(packet)[0] & 0x10
-    if codec == "vp9":
-        return _vp9_hidden(memoryview(packet))
-    return False
-
-
-def _vp9_hidden(data: memoryview) -> bool:
-    if data[-1] & 0xE0 == 0xC0:  # a superframe: several frames in one packet, the last of them shown
-        return False
-    bits = data[0]
-    if bits >> 6 != 2:
-        return False
-    at = 4 if (bits >> 4) & 3 != 3 else 5  # profile 3 has one more reserved bit
-    if bits >> (7 - at) & 1:  # show_existing_frame
-        return False
-    return not bits >> (5 - at) & 1  # show_frame, two bits further
-
-
-def is_reset(packet: Packet[VideoStream], codec: str, nal_bytes: int) -> bool:
-    """Say whether nothing shown after this keyframe refers to anything before it; what leads it may."""
-    resets = _RESETS.get(codec)
-    if resets is None:
-        return codec != "vvc"
-    shift, mask = (0, 31) if codec == "h264" else (1, 63)
-    data = bytes(packet)
-    if nal_bytes == 0:
-        return any(data[place] >> shift & mask in resets for place in _annex_b_units(data))
-    place = 0
-    while place + nal_bytes < len(data):
-        if data[place + nal_bytes] >> shift & mask in resets:
-            return True
-        place += nal_bytes + int.from_bytes(data[place : place + nal_bytes], "big")
-    return False
-
-
-def nal_length(codec: str, extradata: bytes | None) -> int:
-    """Return how many bytes tell a unit's length in this stream; 0 where start codes part them (Annex B)."""
-    place = {"h264": 4, "hevc": 21}.get(codec)
-    if place is None or not extradata or len(extradata) <= place or extradata[0] != 1:
-        return 0
-    return (extradata[place] & 3) + 1
-
-
-def _annex_b_units(data: bytes) -> list[int]:
-    places = []
-    found = data.find(b"\0\0\1")
-    while found >= 0 and found + 3 < len(data):
-        places.append(found + 3)
-        found = data.find(b"\0\0\1", found + 3)
-    return places
+    if codec == "hevc":
+        scan.top_layer = max(scan.top_layer, temporal_layer(packet, nal_bytes))
 
 
 def _runs_backwards(scan: PacketScan) -> bool:

@@ -20,10 +20,11 @@ from PIL import Image, ImageFile
 
 from pipeline.animation import Part, parts, png_tells_more_after_pixels, too_many_pixels
 from pipeline.cage_wire import Tick, no_tick
+from pipeline.colour import Picture
 from pipeline.container import check_size
 from pipeline.errors import MediaError
 from pipeline.media import MediaInfo, MediaLimits, PacketIndex
-from pipeline.picture import Picture, shrunk
+from pipeline.picture import shrunk
 from pipeline.sniff import Sniffed
 
 register_heif_opener(thumbnails=False)

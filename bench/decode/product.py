@@ -35,7 +35,9 @@ def frames_in(
     service: Service, descriptor: int, wanted: NDArray[np.int64], width: int | None = WIDTH
 ) -> Iterator[tuple[Mapping[str, Any], memoryview | bytes]]:
     """Yield the messages of a request for frames. Raises: RuntimeError where the answer is an error."""
-    for head, payload in service.answer({"op": "frames", "width": width}, bytearray(wanted), descriptor, no_tick):
+    for head, payload in service.answer(
+        {"op": "frames", "width": width, "gate": None}, bytearray(wanted), descriptor, no_tick
+    ):
         if head["type"] == "error":
             raise RuntimeError(head["message"])
         yield head, payload

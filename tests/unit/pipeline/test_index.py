@@ -13,8 +13,9 @@ import pytest
 from pipeline.cage import Cage
 from pipeline.decode import packets_to_feed, runs
 from pipeline.errors import MediaError
-from pipeline.index import NO_TIME, PacketScan, is_hidden, packet_index
+from pipeline.index import NO_TIME, PacketScan, packet_index
 from pipeline.media import MediaLimits
+from pipeline.units import is_hidden
 from tests import barcodes
 from tests.media import Clip
 
