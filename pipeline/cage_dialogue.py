@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from pipeline import cage_limits
 from pipeline.cage_ring import Slots
-from pipeline.cage_wire import NO_MEMORY, GoneError, StoppedError, receive_request, write_message
+from pipeline.cage_wire import NO_MEMORY, GoneError, StoppedError, pack, receive_request, write_all
 
 _TICK_SECONDS = 0.5
+#: pictures are told of in groups, as each waking of the parent costs it more than the copy; none waits longer than this
+_GROUP_SECONDS = 0.1
 _MAX_REQUEST_BYTES = 64 << 20
 
 
@@ -29,6 +31,8 @@ class Dialogue:
         self._answers = answers
         self._tokens = tokens
         self._slots: Slots | None = None
+        self._untold = bytearray()
+        self._waiting = 0
         self._cpu_seconds = 2 * answer_seconds + 5
         self._said_at = self._allowed_at = time.monotonic()
         self._poll = select.poll()
@@ -67,12 +71,18 @@ class Dialogue:
             self._drop_slots()
 
     def _hand_over(self, head: Mapping[str, Any], picture: NDArray[np.uint8]) -> None:
-        """Put a picture into a slot, then say so; asks for larger slots where it does not fit."""
+        """Put a picture into a slot and note that it is there; asks for larger slots where it does not fit."""
         if self._slots is None or picture.nbytes > self._slots.slot_bytes:
             self._drop_slots()
             self._slots = self._larger_slots(picture.nbytes)
+            self._waiting = self._slots.group  # the first one is told at once
+        if not self._slots.free:
+            self._flush()
         self._slots.put(picture)
-        self.say(head)
+        self._untold += pack(head, 0)
+        self._waiting += 1
+        if self._waiting >= self._slots.group or time.monotonic() - self._said_at > _GROUP_SECONDS:
+            self._flush()
 
     def _larger_slots(self, slot_bytes: int) -> Slots:
         self.say({"type": "room", "bytes": slot_bytes})
@@ -87,17 +97,27 @@ class Dialogue:
             slots.close()
 
     def say(self, head: Mapping[str, Any], payload: bytes = b"") -> None:
-        """Write one message; blocks while the parent is behind."""
-        write_message(self._answers, head, payload)
-        self._said_at = time.monotonic()
-        if self._said_at - self._allowed_at > _TICK_SECONDS:
-            self._allow_cpu()
+        """Write one message, after those that were held back; blocks while the parent is behind."""
+        self._untold += pack(head, len(payload))
+        self._untold += payload
+        self._flush()
 
     def tick(self) -> None:
         """Tell the parent now and then that work goes on; raise StoppedError when it wants no more."""
         self._stop_if_asked()
-        if time.monotonic() - self._said_at > _TICK_SECONDS:
+        silent = time.monotonic() - self._said_at
+        if self._waiting and silent > _GROUP_SECONDS:
+            self._flush()
+        elif silent > _TICK_SECONDS:
             self.say({"type": "tick"})
+
+    def _flush(self) -> None:
+        write_all(self._answers, bytes(self._untold))
+        self._untold.clear()
+        self._waiting = 0
+        self._said_at = time.monotonic()
+        if self._said_at - self._allowed_at > _TICK_SECONDS:
+            self._allow_cpu()
 
     def _allow_cpu(self) -> None:
         cage_limits.allow_cpu(self._cpu_seconds)

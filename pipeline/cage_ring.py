@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from pipeline.cage_wire import StoppedError
 
-#: enough for the decoder to work ahead while a picture is copied out and waits for its batch
-_SLOTS = 4
-#: pictures so large that four take more than this get fewer slots; the largest ones take turns in one
+#: enough for the decoder to work a usual batch ahead
+_SLOTS = 8
+#: pictures so large that eight take more than this get fewer slots; the largest ones take turns in one
 _RING_BYTES = 64 << 20
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _TOKEN = b"\0"
 
 
 def slots_of(slot_bytes: int) -> int:
-    """Return how many slots a ring for pictures of that size has, 1 to 4."""
+    """Return how many slots a ring for pictures of that size has, 1 to 8."""
     return max(1, min(_SLOTS, _RING_BYTES // slot_bytes))
 
 
@@ -88,7 +88,8 @@ class Slots:
         """memory, tokens, control: open descriptors; ``memory`` is closed here. Raises: MemoryError."""
         self.slot_bytes = slot_bytes
         self._slots = slots_of(slot_bytes)
-        self._free = self._slots
+        self.free = self._slots
+        self.group = max(1, self._slots // 2)
         self._put = 0
         self._tokens = tokens
         self._control = control
@@ -105,13 +106,13 @@ class Slots:
 
     def put(self, picture: NDArray[np.uint8]) -> None:
         """Copy a picture into the next slot; uint8, (h, w, 3), strided or not. Raises: StoppedError while it waits."""
-        while not self._free:
+        while not self.free:
             self._wait()
         start = self._put % self._slots * self.slot_bytes
         slot = np.frombuffer(self._memory, np.uint8, picture.size, start).reshape(picture.shape)
         np.copyto(slot, picture)
         self._put += 1
-        self._free -= 1
+        self.free -= 1
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -120,7 +121,7 @@ class Slots:
     def _wait(self) -> None:
         ready = dict(self._poll.poll())
         if self._tokens in ready:
-            self._free += len(os.read(self._tokens, self._slots))
+            self.free += len(os.read(self._tokens, self._slots))
         elif self._control in ready:
             raise StoppedError
 

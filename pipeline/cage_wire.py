@@ -41,13 +41,11 @@ def pack(head: Mapping[str, Any], payload_bytes: int) -> bytes:
     return _PREFIX.pack(len(text), payload_bytes) + text
 
 
-def write_message(descriptor: int, head: Mapping[str, Any], payload: bytes = b"") -> None:
-    """Write one message to a blocking descriptor; blocks while the reader is behind. Raises: OSError."""
-    body = memoryview(payload)
-    for part in (memoryview(pack(head, body.nbytes)), body):
-        done = 0
-        while done < part.nbytes:
-            done += os.write(descriptor, part[done:])
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write to a blocking descriptor; blocks while the reader is behind. Raises: OSError."""
+    left = memoryview(data)
+    while left.nbytes:
+        left = left[os.write(descriptor, left) :]
 
 
 class Reader:
