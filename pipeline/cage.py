@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cage_answers import FrameCheck, error_of, media_info, packet_index, warnings_of
+from pipeline.cage_answers import FrameCheck, error_of, media_info, packet_index, skipped, threshold, warnings_of
 from pipeline.cage_process import CageProcess
 from pipeline.cage_wire import GoneError, Tick, no_tick
 from pipeline.errors import MediaError
-from pipeline.frame import Frame
+from pipeline.frame import Frame, Skipped
 from pipeline.media import MediaInfo, MediaLimits, PacketIndex
 
 Answer = TypeVar("Answer")
@@ -66,30 +66,50 @@ class Cage:
     def probe(self, path: Path) -> MediaInfo:
         """Judge the input by content. Raises: MediaError, CageError, CageUnavailable."""
         self._warnings = []
-        return self._ask(path, "probe", lambda head, _: media_info(head))
+        return self._ask(path, {"op": "probe"}, lambda head, _: media_info(head))
 
     def index(self, path: Path, tick: Tick = no_tick) -> PacketIndex:
         """Read the packets without decoding; ``tick`` is called about twice a second, and may raise to stop it.
 
         Raises: MediaError, CageError, CageUnavailable, and what ``tick`` raises.
         """
-        return self._ask(path, "index", lambda head, payload: packet_index(head, payload, self._limits), tick)
+        return self._ask(path, {"op": "index"}, lambda head, payload: packet_index(head, payload, self._limits), tick)
 
+    def pick_threshold(
+        self, path: Path, wanted: NDArray[np.int64], gate: Mapping[str, float], keep: int, tick: Tick = no_tick
+    ) -> tuple[float, int]:
+        """Return the lowest threshold of the rule ``gate`` that keeps at most ``keep`` of these frames, and how many.
+
+        Decodes them; ``tick`` as in ``index``. Raises: MediaError, CageError, CageUnavailable, what ``tick`` raises.
+        """
+        asked = {"op": "threshold", "gate": dict(gate), "keep": keep}
+        return self._ask(path, asked, lambda head, _: threshold(head), tick, _rising(wanted).tobytes())
+
+    @overload
     def frames(
-        self, path: Path, wanted: NDArray[np.int64], *, width: int | None = None, report_from: int = 0
-    ) -> Iterator[Frame]:
+        self, path: Path, wanted: NDArray[np.int64], *, width: int | None = ..., report_from: int = ...,
+        gate: None = None,
+    ) -> Iterator[Frame]: ...  # fmt: skip
+    @overload
+    def frames(
+        self, path: Path, wanted: NDArray[np.int64], *, width: int | None = ..., report_from: int = ...,
+        gate: Mapping[str, float] | None,
+    ) -> Iterator[Frame | Skipped]: ...  # fmt: skip
+    def frames(
+        self, path: Path, wanted: NDArray[np.int64], *, width: int | None = None, report_from: int = 0,
+        gate: Mapping[str, float] | None = None,
+    ) -> Iterator[Frame | Skipped]:  # fmt: skip
         """Yield the wanted frames in order.
 
         wanted: int64, (k,), rising: places in the PacketIndex (presentation order). width: shrink to at most
         this many pixels wide, keeping aspect; never enlarges. Frames at places before ``report_from``
         come with report=False. Damage on the way is told by ``warnings`` afterwards, not raised, as long as
-        a frame could be had. Closing the generator early stops the decoding.
+        a frame could be had. Closing the generator early stops the decoding. gate: the numbers of the adaptive rule
+        (``Rule.as_json``); frames that it passes over are told as Skipped, and cost no conversion and no hand-over.
         Raises: MediaError (nothing could be decoded), CageError, CageUnavailable.
         """
-        places = np.ascontiguousarray(wanted, np.int64)
-        if places.ndim != 1 or np.any(places[1:] <= places[:-1]) or (len(places) and places[0] < 0):
-            raise ValueError("wanted places must be one rising row, from 0")
-        return self._stream(path, places, width, report_from)
+        asked = {"op": "frames", "width": width, "gate": None if gate is None else dict(gate)}
+        return self._stream(path, _rising(wanted), asked, report_from)
 
     @property
     def warnings(self) -> tuple[dict[str, str], ...]:
@@ -111,22 +131,28 @@ class Cage:
         if self._process is not None:
             self._process.kill("killed on demand")
 
-    def _stream(self, path: Path, places: NDArray[np.int64], width: int | None, report_from: int) -> Iterator[Frame]:
-        check = FrameCheck(places, width, self._limits)
-        with self._request(path, {"op": "frames", "width": width}, places.tobytes()) as process:
+    def _stream(
+        self, path: Path, places: NDArray[np.int64], asked: Mapping[str, Any], report_from: int
+    ) -> Iterator[Frame | Skipped]:
+        check = FrameCheck(places, asked["width"], self._limits)
+        with self._request(path, asked, places.tobytes()) as process:
             head, _ = self._next(process)
-            while head["type"] == "frame":
+            while head["type"] in ("frame", "skipped"):
                 try:
-                    yield _frame(process, check, head, report_from)
+                    if head["type"] == "frame":
+                        yield _frame(process, check, head, report_from)
+                    else:
+                        yield Skipped(skipped(check, head, report_from))
                 except GeneratorExit:
                     process.stop_answer()
                     raise
                 head, _ = self._next(process)
 
     def _ask(
-        self, path: Path, question: str, read: Callable[[Mapping[str, Any], bytearray], Answer], tick: Tick = no_tick
-    ) -> Answer:
-        with self._request(path, {"op": question}, b"") as process:
+        self, path: Path, asked: Mapping[str, Any], read: Callable[[Mapping[str, Any], bytearray], Answer],
+        tick: Tick = no_tick, payload: bytes = b"",
+    ) -> Answer:  # fmt: skip
+        with self._request(path, asked, payload) as process:
             return read(*self._next(process, lambda: _ticked(process, tick)))
 
     @contextmanager
@@ -184,6 +210,13 @@ class Cage:
         process, self._process = self._process, None
         if process is not None:
             process.close()
+
+
+def _rising(wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    places = np.ascontiguousarray(wanted, np.int64)
+    if places.ndim != 1 or np.any(places[1:] <= places[:-1]) or (len(places) and places[0] < 0):
+        raise ValueError("wanted places must be one rising row, from 0")
+    return places
 
 
 def _ticked(process: CageProcess, tick: Tick) -> None:

@@ -92,6 +92,20 @@ class FrameCheck:
         return _integer(head, "pts", -_LONG), seconds, scale
 
 
+def skipped(check: FrameCheck, head: Head, report_from: int) -> tuple[tuple[int, int, float], ...]:
+    """Return place, pts and seconds of wanted frames that were passed over and are reported. Raises: GoneError."""
+    told = [(check.place(one), *check.times(one)[:2]) for one in _field(head, "frames", list) if isinstance(one, dict)]
+    return tuple(one for one in told if one[0] >= report_from)
+
+
+def threshold(head: Head) -> tuple[float, int]:
+    """Return the threshold picked and how many frames it keeps. Raises: GoneError."""
+    share = _number(head, "threshold")
+    if not 0 <= share <= 1:
+        raise GoneError(f"it picked the threshold {share:g}")
+    return share, _integer(head, "kept", 0)
+
+
 def error_of(head: Head) -> Exception:
     """Return the error that it reports, as one of ours. Raises: GoneError."""
     kind, code, message = _text(head, "kind"), _text(head, "code"), _text(head, "message")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import av.logging
@@ -13,12 +14,15 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from pipeline.adaptive import Cells, Rule, pick_threshold
+from pipeline.cage_gate import SKIPPED_IN_MESSAGE, Sieve
 from pipeline.cage_wire import NO_MEMORY, StoppedError, Tick
 from pipeline.container import OpenVideo, open_video
 from pipeline.decode import Damage, Feed, decode_places, fresh_starts, packets_to_feed
 from pipeline.errors import MediaError, PipelineError
 from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
 from pipeline.libav_log import LibavLog
+from pipeline.luma import LumaReader, cells_of_rgb
 from pipeline.media import MediaLimits, PacketIndex
 from pipeline.picture import Turns, shrunk, upright
 from pipeline.probe import probe_file
@@ -63,8 +67,10 @@ class Service:
                 yield self._probe(descriptor)
             elif head["op"] == "index":
                 yield self._index(descriptor, tick)
+            elif head["op"] == "threshold":
+                yield self._threshold(descriptor, np.frombuffer(payload, np.int64), head, tick)
             else:
-                yield from self._frames(descriptor, np.frombuffer(payload, np.int64), head["width"], tick)
+                yield from self._frames(descriptor, np.frombuffer(payload, np.int64), head, tick)
         except StoppedError:
             raise
         except MemoryError:
@@ -108,27 +114,49 @@ class Service:
             self._indexed = _Indexed(file, scan, index, tuple(_index_warnings(video, scan, index)))
         return self._indexed
 
-    def _frames(self, descriptor: int, wanted: NDArray[np.int64], width: int | None, tick: Tick) -> Iterator[Message]:
+    def _frames(
+        self, descriptor: int, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
+    ) -> Iterator[Message]:
         found = sniff_file(descriptor)
+        frames = self._image_frames if found.kind == "image" else self._video_frames
+        yield from frames(descriptor, found, wanted, head, tick)
+
+    def _threshold(self, descriptor: int, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick) -> Message:
+        """Look at the wanted frames as the adaptive rule would, and pick its threshold."""
+        found, looks = sniff_file(descriptor), list[tuple[int, Cells]]()
         if found.kind == "image":
-            yield from self._image_frames(descriptor, found, wanted, width, tick)
+            index = index_image(descriptor, found, self._limits)
+            for place, picture, _ in image_pictures(descriptor, found, self._limits, wanted, None, tick=tick):
+                looks.append((place, cells_of_rgb(picture)))
         else:
-            yield from self._video_frames(descriptor, found, wanted, width, tick)
+            indexed, reader = self._index_of(descriptor, found, tick), LumaReader()
+            _check_places(wanted, len(indexed.index))
+            index, flags = indexed.index, packets_to_feed(indexed.scan, indexed.index, wanted)
+            with self._near(descriptor, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
+                feed = Feed(flags, fresh_starts(indexed.scan, flags), start, packets)
+                for place, frame in decode_places(video, index, feed, wanted, Damage(), tick=tick):
+                    looks.append((place, reader.cells(frame)))
+        threshold, kept = pick_threshold(looks, Rule.of(head["gate"]), index, head["keep"])
+        return {"type": "result", "threshold": threshold, "kept": kept}, b""
 
     def _image_frames(
-        self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], width: int | None, tick: Tick
+        self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
     ) -> Iterator[Message]:
         index = index_image(descriptor, found, self._limits)
         _check_places(wanted, len(index))
-        given = 0
-        for place, picture, scale in image_pictures(descriptor, found, self._limits, wanted, width, tick=tick):
+        given, sieve = 0, Sieve(head["gate"], index)
+        for place, picture, scale in image_pictures(descriptor, found, self._limits, wanted, head["width"], tick=tick):
             given += 1
-            yield _frame(place, index, picture, scale)
+            kept = sieve.keeps(place, partial(cells_of_rgb, picture))
+            yield from sieve.told(1 if kept else SKIPPED_IN_MESSAGE)
+            if kept:
+                yield _frame(place, index, picture, scale)
+        yield from sieve.told()
         missing = len(wanted) - given
         yield {"type": "end", "warnings": [_missing(missing, len(wanted))] if missing else []}, b""
 
     def _video_frames(
-        self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], width: int | None, tick: Tick
+        self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
     ) -> Iterator[Message]:
         indexed = self._index_of(descriptor, found, tick)
         _check_places(wanted, len(indexed.index))
@@ -139,12 +167,18 @@ class Service:
             reformatter, turns = VideoReformatter(), Turns()
             source, decoder = (context.width, context.height), context.codec.name
             feed = Feed(flags, anew, start, packets)
+            sieve, luma = Sieve(head["gate"], indexed.index), LumaReader()
             for place, frame in decode_places(video, indexed.index, feed, wanted, damage, tick=tick):
+                given += 1
+                kept = sieve.keeps(place, partial(luma.cells, frame))
+                yield from sieve.told(1 if kept else SKIPPED_IN_MESSAGE)
+                if not kept:
+                    continue
                 turn = turns.of(frame)
                 full = source[::-1] if turn.swap else source
-                size = shrunk(*full, width)
-                given += 1
+                size = shrunk(*full, head["width"])
                 yield _frame(place, indexed.index, upright(frame, reformatter, size, turn), size[0] / full[0])
+            yield from sieve.told()
             complaints = self._log.errors(decoder)
         if len(wanted) and not given:
             raise MediaError("Not one of the wanted frames could be decoded.", advice=_CHECK_IT_PLAYS)

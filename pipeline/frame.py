@@ -27,3 +27,13 @@ class Frame:
     pts_seconds: float
     scale: float = 1.0
     report: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Frames so like the last kept one that they were not looked at: (index, pts, pts_seconds) of each, rising.
+
+    Those of a lead-in are left out. Long stretches come in several pieces.
+    """
+
+    frames: tuple[tuple[int, int, float], ...]

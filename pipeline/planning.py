@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.adaptive import Rule, lead_in
 from pipeline.media import MediaInfo, PacketIndex
 
 #: seconds to decode one megapixel of one frame, measured on H.264 (2 ms); only the ratio to a model's cost matters
@@ -103,18 +104,27 @@ def _cuts(before: NDArray[np.float64], segment_seconds: float) -> NDArray[np.int
 
 
 def select(
-    index: PacketIndex, chosen: NDArray[np.int64], span: Range, *, lead_in_seconds: float = 0.0, lead_in_frames: int = 0
+    index: PacketIndex,
+    chosen: NDArray[np.int64],
+    span: Range,
+    *,
+    lead_in_seconds: float = 0.0,
+    lead_in_frames: int = 0,
+    rule: Rule | None = None,
 ) -> Selection:
     """Return the frames of a range with the lead-in before it.
 
     The lead-in holds the chosen frames of the last ``lead_in_seconds`` and at least ``lead_in_frames`` of them, as far
-    as the input has any; with ``lead_in_seconds`` above 0, at least one.
+    as the input has any; with ``lead_in_seconds`` above 0, at least one. Under a ``rule``, which keeps only some of the
+    chosen frames, it is long enough for so many to be kept, and begins where the rule starts afresh.
     """
     first = 0 if span.start_pts is None else int(np.searchsorted(index.pts, span.start_pts))
     end = len(index) if span.end_pts is None else int(np.searchsorted(index.pts, span.end_pts))
     low, high = np.searchsorted(chosen, [first, end])
     lead = low
-    if span.start_pts is not None:
+    if rule is not None:
+        lead = lead_in(index, chosen, int(low), rule.max_gap_seconds, frames=lead_in_frames, seconds=lead_in_seconds)
+    elif span.start_pts is not None:
         lead = low - max(lead_in_frames, 1 if lead_in_seconds > 0 else 0)
         if lead_in_seconds > 0:
             start = span.start_pts * float(index.time_base)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import sampling
 from pipeline.batching import batched
 from pipeline.cage import Cage
 from pipeline.cage_wire import Tick, no_tick
+from pipeline.choosing import choose_for_plan
 from pipeline.errors import MediaError, ModelError, ParamsError, PipelineError
-from pipeline.frame import Frame
+from pipeline.frame import Frame, Skipped
 from pipeline.inference import BatchInference, Failed
 from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
@@ -21,11 +21,13 @@ from pipeline.pipelines.base import Pipeline, Row
 from pipeline.planning import Range, cut_ranges, decode_seconds
 from pipeline.prefetch import Prefetch
 from pipeline.spec import ParamsInvalid, canonical_params
-from pipeline.stream import Ended, Sampled, Work, WorkStream, as_still, packet_index, sampler_label, sampler_of
+from pipeline.stream import Carried, Ended, Sampled, Work, WorkStream, as_still, packet_index, sampler_label, sampler_of
 from pipeline.timing import StageTimer
 
 __all__ = ["Checkpoint", "Plan", "Range", "Work", "WorkResult", "plan_input", "run_works"]
 
+#: frames passed over that one event tells at most; see pipeline.cage_gate
+_LONG_STRETCH = 64
 #: called with (frames done, frames in all) after each batch, and each second while the decoder searches for the next
 #: frame; raises to stop the work, and the exception passes through
 Checkpoint = Callable[[int, int], None]
@@ -76,18 +78,18 @@ def plan_input(
         cost = frame_seconds + decode_seconds(media)
         return Plan(media, (Range(frames=1, cost_seconds=round(cost, 6)),), media.warnings)
     index = packet_index(cage, path, tick)
-    chosen = sampling.choose(index, sampler_of(params))
-    if not len(chosen):
+    choice = choose_for_plan(cage, path, index, media, sampler_of(params, media), tick=tick)
+    if not len(choice.places):
         raise MediaError("the input holds no frame", code="media.empty")
     ranges = cut_ranges(
-        index,
-        chosen,
-        frame_seconds=frame_seconds,
+        choice.cuts,
+        choice.places,
+        frame_seconds=frame_seconds * choice.kept_share,
         decode_frame_seconds=decode_seconds(media),
         segment_seconds=segment_seconds,
     )
     found = [warning for warning in cage.warnings if warning not in media.warnings]
-    return Plan(media, ranges, (*media.warnings, *found))
+    return Plan(choice.media, ranges, (*media.warnings, *found, *choice.warnings))
 
 
 def run_works(
@@ -116,13 +118,16 @@ def run_works(
         checkpoint(sum(one.done for one in under_way), total)
 
     with Prefetch(stream.events(), batch_size, interrupt=cage.kill, idle=report) as events:
-        for batch in batched(events, lambda: inference.size, counts=lambda event: isinstance(event, Sampled)):
+        for batch in batched(events, lambda: inference.size, counts=_fills):
             yield from _run_batch(batch, inference, under_way, stream)
             report()
 
 
 def _run_batch(
-    batch: Sequence[Sampled | Ended], inference: BatchInference, under_way: Sequence[_UnderWay], stream: WorkStream
+    batch: Sequence[Sampled | Carried | Ended],
+    inference: BatchInference,
+    under_way: Sequence[_UnderWay],
+    stream: WorkStream,
 ) -> Iterator[WorkResult]:
     sampled = [event for event in batch if isinstance(event, Sampled) and not under_way[event.work].failed]
     started = time.perf_counter()
@@ -133,10 +138,19 @@ def _run_batch(
         one = under_way[event.work]
         if isinstance(event, Ended):
             yield one.end(event)
-        elif event.work not in skipped:
+        elif event.work in skipped:
+            continue
+        elif isinstance(event, Carried):
+            one.carry(event.skipped)
+        else:
             one.observe(event.frame, next(items), seconds)
             if one.failed:
                 stream.stop(event.work)
+
+
+def _fills(event: Sampled | Carried | Ended) -> bool:
+    """Say whether an event takes room in a batch: a picture does; a long stretch passed over too, to keep progress."""
+    return isinstance(event, Sampled) or (isinstance(event, Carried) and len(event.skipped.frames) >= _LONG_STRETCH)
 
 
 class _UnderWay:
@@ -149,6 +163,8 @@ class _UnderWay:
         self._sampler = sampler_label(pipeline, work.media, params)
         self._timer = StageTimer()
         self._result = WorkResult(work.id)
+        self._adaptive = self._sampler.startswith("adaptive:")
+        self._last: Row | None = None
         self._state: Any = None
         self._observed = 0
         self._reported = 0
@@ -182,9 +198,20 @@ class _UnderWay:
             failure.__cause__ = error
             self._fail(failure)
         else:
+            self._last = row
             if frame.report:
                 self._reported += 1
                 self._result.rows.append(row)
+
+    def carry(self, skipped: Skipped) -> None:
+        """Give frames that were passed over the last frame's result, marked with whose it is; nothing once failed."""
+        if self.failed or self._last is None:
+            return
+        passing = getattr(self._pipeline, "not_carried", {})
+        for index, pts, seconds in skipped.frames:
+            own = {"index": index, "pts": pts, "pts_seconds": round(seconds, 6), "carried_from": self._last["index"]}
+            self._result.rows.append({**self._last, **own, **passing})
+        self._reported += len(skipped.frames)
 
     def end(self, event: Ended) -> WorkResult:
         """Return the whole result."""
@@ -206,6 +233,7 @@ class _UnderWay:
             "pts": frame.pts,
             "pts_seconds": round(frame.pts_seconds, 6),
             "sampler": self._sampler,
+            **({"carried_from": None} if self._adaptive else {}),
             **found,
         }
 

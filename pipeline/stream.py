@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from pipeline import sampling
+from pipeline.adaptive import Rule
 from pipeline.cage import Cage
 from pipeline.cage_wire import Tick, no_tick
 from pipeline.errors import CageUnavailable, MediaError, PipelineError
-from pipeline.frame import Frame
+from pipeline.frame import Frame, Skipped
 from pipeline.media import MediaInfo, PacketIndex
 from pipeline.pipelines.base import Pipeline
 from pipeline.planning import Range, Selection, select
@@ -38,6 +39,14 @@ class Sampled:
 
     work: int
     frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Frames that were passed over: the last sampled frame's result is theirs too."""
+
+    work: int
+    skipped: Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class WorkStream:
         """Decode no further frames of this work."""
         self._stopped.add(work)
 
-    def events(self) -> Iterator[Sampled | Ended]:
+    def events(self) -> Iterator[Sampled | Carried | Ended]:
         """Yield every work's frames in time order, then its Ended; works in the order given.
 
         Raises: CageUnavailable.
@@ -75,7 +84,7 @@ class WorkStream:
         for number in range(len(self._works)):
             yield from self._one(number)
 
-    def _one(self, number: int) -> Iterator[Sampled | Ended]:
+    def _one(self, number: int) -> Iterator[Sampled | Carried | Ended]:
         work, clock = self._works[number], _Clock()
         seen = self._cage.warnings
         error: PipelineError | None = None
@@ -84,7 +93,7 @@ class WorkStream:
                 for frame in frames:
                     if number in self._stopped:
                         break
-                    yield Sampled(number, frame)
+                    yield Sampled(number, frame) if isinstance(frame, Frame) else Carried(number, frame)
         except CageUnavailable:
             raise  # no work's own fault
         except PipelineError as raised:
@@ -96,22 +105,29 @@ class WorkStream:
             error = None
         yield Ended(number, error, warnings, clock.seconds)
 
-    def _frames(self, work: Work) -> Iterator[Frame]:
-        selection = self._select(work)
+    def _frames(self, work: Work) -> Iterator[Frame | Skipped]:
+        sampler = sampler_of(self._params, work.media)
+        rule = None if as_still(self._pipeline, work.media) else sampling.adaptive_rule(sampler)
+        selection = self._select(work, sampler, rule)
         return self._cage.frames(
-            work.path, selection.wanted, width=self._params.get("width"), report_from=selection.report_from
+            work.path,
+            selection.wanted,
+            width=self._params.get("width"),
+            report_from=selection.report_from,
+            gate=None if rule is None else rule.as_json(),
         )
 
-    def _select(self, work: Work) -> Selection:
+    def _select(self, work: Work, sampler: Mapping[str, Any], rule: Rule | None) -> Selection:
         if as_still(self._pipeline, work.media):
             return Selection(np.zeros(1, dtype=np.int64), 0)
         index = packet_index(self._cage, work.path)
         return select(
             index,
-            sampling.choose(index, sampler_of(self._params)),
+            sampling.choose(index, sampler),
             work.range,
             lead_in_seconds=self._pipeline.lead_in_seconds,
             lead_in_frames=getattr(self._pipeline, "lead_in_frames", 0),
+            rule=rule,
         )
 
 
@@ -121,9 +137,9 @@ class _Clock:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def timed(self, start: Callable[[], Iterator[Frame]]) -> Generator[Frame, None, None]:
+    def timed(self, start: Callable[[], Iterator[Frame | Skipped]]) -> Generator[Frame | Skipped, None, None]:
         began = time.perf_counter()
-        frames: Iterator[Frame] | None = None
+        frames: Iterator[Frame | Skipped] | None = None
         try:
             frames = start()
             for frame in frames:
@@ -136,10 +152,12 @@ class _Clock:
                 frames.close()
 
 
-def sampler_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the sampler the params ask for; empty, which is the default one, for pipelines that offer none."""
-    sampler: Mapping[str, Any] = params.get("sampler") or {}
-    return sampler
+def sampler_of(params: Mapping[str, Any], media: MediaInfo) -> Mapping[str, Any]:
+    """Return the sampler the params ask for, with what the plan chose for this input (``extra["sampler"]``) over it.
+
+    Empty, which is the default one, for pipelines that offer none.
+    """
+    return {**(params.get("sampler") or {}), **media.extra.get("sampler", {})}
 
 
 def as_still(pipeline: Pipeline, media: MediaInfo) -> bool:
@@ -149,7 +167,7 @@ def as_still(pipeline: Pipeline, media: MediaInfo) -> bool:
 
 def sampler_label(pipeline: Pipeline, media: MediaInfo, params: Mapping[str, Any]) -> str:
     """Return the rows' ``sampler``: the policy in words, ``still`` where there was nothing to choose."""
-    return "still" if as_still(pipeline, media) else sampling.label(sampler_of(params))
+    return "still" if as_still(pipeline, media) else sampling.label(sampler_of(params, media))
 
 
 def packet_index(cage: Cage, path: Path, tick: Tick = no_tick) -> PacketIndex:

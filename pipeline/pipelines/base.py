@@ -11,7 +11,8 @@ from pipeline.models.base import ModelShelf
 from pipeline.spec import PipelineSpec
 
 Params = Mapping[str, Any]
-#: one JSON line of results; ``run`` adds index, pts, pts_seconds and sampler to what ``observe`` returns
+#: one JSON line of results; ``run`` adds index, pts, pts_seconds and sampler to what ``observe`` returns, under the
+#: adaptive sampler also carried_from: null, or the index of the earlier frame whose result this row repeats
 Row = dict[str, Any]
 
 
@@ -26,6 +27,8 @@ class Pipeline(Protocol):
     spec: PipelineSpec
     #: how long before a segment's start frames must be observed (not reported) until the state is right; a pipeline
     #: that counts in sampled frames may have ``lead_in_frames: int`` besides: at least so many come before
+    #: What belongs to one moment may be kept from rows that repeat it: ``not_carried`` maps such fields to what stands
+    #: there instead
     lead_in_seconds: float
 
     def check(self, params: Params, shelf: ModelShelf) -> None:

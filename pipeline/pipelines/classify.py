@@ -9,7 +9,7 @@ from pipeline.frame import Frame
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import Modelled
-from pipeline.pipelines.schemas import MODEL_NAME_PATTERN, integer, number, params_schema
+from pipeline.pipelines.schemas import INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
 from pipeline.pipelines.timeline import Pace, Stretches
 from pipeline.spec import PipelineSpec
 
@@ -17,7 +17,8 @@ from pipeline.spec import PipelineSpec
 TOLD_LABELS = 20
 
 SUMMARY_FIELDS = {
-    "frames": "Frames looked at.",
+    "frames": "Frames sampled.",
+    "inferred": INFERRED,
     "duration_seconds": "Length of the input; 0 for a still.",
     "label": "The label with the highest mean score, null where none reached min_score.",
     "score": "Its mean score over all frames (a frame that does not name it counts 0).",
@@ -58,10 +59,11 @@ class Classify(Modelled):
 
     def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
         """Return the job's summary; see ``spec.summary_fields``."""
-        pace, leading, frames = Pace(), Stretches(), 0
+        pace, leading, frames, inferred = Pace(), Stretches(), 0, 0
         labels: dict[str, dict[str, Any]] = {}
         for row in rows:
             frames += 1
+            inferred += row.get("carried_from") is None
             seconds = row["pts_seconds"]
             pace.step(seconds)
             leading.add(seconds, row["labels"][0]["label"] if row["labels"] else None)
@@ -77,6 +79,7 @@ class Classify(Modelled):
         truncated = {"timeline": leading.truncated, "labels": len(ranked) > TOLD_LABELS}
         return {
             "frames": frames,
+            "inferred": inferred,
             "duration_seconds": round(duration, 3),
             "label": told[0]["label"] if told else None,
             "score": told[0]["mean_score"] if told else None,

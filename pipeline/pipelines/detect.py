@@ -10,12 +10,13 @@ from pipeline.frame import Frame
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import Modelled
-from pipeline.pipelines.schemas import MODEL_NAME_PATTERN, integer, number, params_schema
+from pipeline.pipelines.schemas import INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
 from pipeline.pipelines.timeline import Curve, Pace
 from pipeline.spec import PipelineSpec
 
 SUMMARY_FIELDS = {
-    "frames": "Frames looked at.",
+    "frames": "Frames sampled.",
+    "inferred": INFERRED,
     "duration_seconds": "Length of the input; 0 for a still.",
     "objects": "Objects found, summed over all frames (the same thing counts once per frame).",
     "labels": "Per label: frames it is in, max at once, mean per frame, best_score, first_seconds, last_seconds.",
@@ -53,10 +54,11 @@ class Detect(Modelled):
 
     def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
         """Return the job's summary; see ``spec.summary_fields``."""
-        pace, curve, frames = Pace(), Curve(), 0
+        pace, curve, frames, inferred = Pace(), Curve(), 0, 0
         labels: dict[str, dict[str, Any]] = {}
         for row in rows:
             frames += 1
+            inferred += row.get("carried_from") is None
             seconds = row["pts_seconds"]
             pace.step(seconds)
             curve.add(seconds, row["counts"])
@@ -68,6 +70,7 @@ class Detect(Modelled):
         duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
         return {
             "frames": frames,
+            "inferred": inferred,
             "duration_seconds": round(duration, 3),
             "objects": sum(entry["total"] for entry in labels.values()),
             "labels": {name: _told(labels[name], frames) for name in sorted(labels)},

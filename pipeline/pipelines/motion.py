@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,7 @@ class Motion:
     )
     lead_in_seconds = 0.0
     lead_in_frames = WINDOW_FRAMES
+    not_carried: ClassVar[Mapping[str, Any]] = {"is_cut": False}
 
     def check(self, params: Params, shelf: ModelShelf) -> None:
         """Accept: the schema says all there is to say."""

@@ -7,13 +7,15 @@ from typing import Any
 
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Row
+from pipeline.pipelines.schemas import INFERRED
 from pipeline.pipelines.timeline import MAX_ENTRIES, Curve, Pace, Stretches, spans
 
 #: flicker shorter than this is in the rows, not in the summary
 MIN_STRETCH_SECONDS = 0.5
 
 SUMMARY_FIELDS: Mapping[str, str] = {
-    "frames": "Frames looked at.",
+    "frames": "Frames sampled.",
+    "inferred": INFERRED,
     "duration_seconds": "Length of the input; 0 for a still.",
     "activity": "mean and peak share of the picture that moves.",
     "activity_curve": "bin_seconds, and points: seconds, activity (mean) and peak of each bin; at most 600.",
@@ -38,6 +40,7 @@ def summarize_motion(rows: Iterable[Row], media: MediaInfo) -> dict[str, Any]:
 class _Tally:
     def __init__(self) -> None:
         self.frames = 0
+        self.inferred = 0
         self.boxes = 0
         self.max_boxes = 0
         self.sums = {"activity": 0.0, "luma": 0.0, "blur": 0.0}
@@ -54,6 +57,7 @@ class _Tally:
     def add(self, row: Row) -> None:
         seconds = row["pts_seconds"]
         self.frames += 1
+        self.inferred += row.get("carried_from") is None
         self.pace.step(seconds)
         self.curve.add(seconds, {"activity": row["activity"]})
         self.peak = max(self.peak, row["activity"])
@@ -85,6 +89,7 @@ class _Tally:
         duration = media.duration_seconds if media.duration_seconds is not None else self.pace.span_seconds
         return {
             "frames": self.frames,
+            "inferred": self.inferred,
             "duration_seconds": round(duration, 3),
             "activity": {"mean": round(mean["activity"], 5), "peak": self.peak},
             "activity_curve": {

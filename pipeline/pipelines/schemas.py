@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.sampling import SAMPLER_SCHEMA
+from pipeline.sampler_schema import SAMPLER_SCHEMA
 
 
 def params_schema(**properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,5 +28,7 @@ def integer(default: int, low: int, high: int, description: str) -> dict[str, An
     return {"type": "integer", "default": default, "minimum": low, "maximum": high, "description": description}
 
 
+#: what ``inferred`` means in every summary
+INFERRED = "Frames of these that were looked at; under the adaptive sampler the others repeat the result of one before."
 WIDTH = integer(640, 16, 4096, "Frames are shrunk to at most this many pixels wide; never enlarged.")
 MODEL_NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"

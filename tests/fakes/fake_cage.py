@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.adaptive import Gate, Rule, pick_threshold
 from pipeline.errors import PipelineError
-from pipeline.frame import Frame
+from pipeline.frame import Frame, Skipped
+from pipeline.luma import cells_of_rgb
 from pipeline.media import MediaInfo, PacketIndex
 
 
@@ -81,10 +83,23 @@ class FakeCage:
             raise media.index_error
         return media.packet_index()
 
-    def frames(
-        self, path: Path, wanted: np.ndarray, *, width: int | None = None, report_from: int = 0
-    ) -> Iterator[Frame]:
+    def pick_threshold(self, path, wanted, gate, keep, tick=lambda: None) -> tuple[float, int]:
+        tick()
         media = self.media[path.name]
+        looks = [(place, cells_of_rgb(media.picture(place))) for place in wanted.tolist()]
+        return pick_threshold(looks, Rule.of(gate), media.packet_index(), keep)
+
+    def frames(
+        self,
+        path: Path,
+        wanted: np.ndarray,
+        *,
+        width: int | None = None,
+        report_from: int = 0,
+        gate: Mapping[str, float] | None = None,
+    ) -> Iterator[Frame | Skipped]:
+        media = self.media[path.name]
+        rule = Gate(Rule.of(gate), media.packet_index()) if gate is not None else None
         self.open_requests += 1
         try:
             for place in wanted.tolist():
@@ -92,6 +107,10 @@ class FakeCage:
                     raise media.breaks_at[place]
                 self.decoded.append((path.name, place))
                 pts = place + media.first_pts
+                if rule is not None and not rule.keeps(place, lambda place=place: cells_of_rgb(media.picture(place))):
+                    if place >= report_from:
+                        yield Skipped(((place, pts, pts / media.rate),))
+                    continue
                 yield Frame(media.picture(place), place, pts, pts / media.rate, 1.0, place >= report_from)
             self.warnings += media.warnings
         finally:

@@ -104,6 +104,7 @@ def test_a_summary_tells_each_labels_count_and_when_it_was_seen():
     told = Detect().summarize(iter(ROWS), FakeMedia(frames=50).info(), params())
     assert told == {
         "frames": 4,
+        "inferred": 4,
         "duration_seconds": 2.0,
         "objects": 5,
         "labels": {

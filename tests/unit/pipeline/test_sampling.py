@@ -122,4 +122,7 @@ def test_a_sampler_that_means_nothing_is_refused(sampler: dict) -> None:
 
 def test_the_schema_is_valid_and_fills_in_every_default() -> None:
     Draft202012Validator.check_schema(SAMPLER_SCHEMA)
-    assert canonical_params(SAMPLER_SCHEMA, {}) == {"policy": "stride", "stride": 5, "fps": 1.0}
+    assert canonical_params(SAMPLER_SCHEMA, {}) == {
+        "policy": "stride", "stride": 5, "fps": 1.0, "at_seconds": [], "every_seconds": 1.0, "tolerance": 0.25,
+        "threshold": 0.03, "min_gap_seconds": 0.0, "max_gap_seconds": 5.0, "budget": None,
+    }  # fmt: skip
