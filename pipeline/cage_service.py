@@ -133,7 +133,7 @@ class Service:
             _check_places(wanted, len(indexed.index))
             index, flags = indexed.index, packets_to_feed(indexed.scan, indexed.index, wanted)
             with self._near(descriptor, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
-                feed = Feed(flags, fresh_starts(indexed.scan, flags), start, packets)
+                feed = Feed(flags, fresh_starts(indexed.scan, flags), start, packets, indexed.scan.top_layer)
                 for place, frame in decode_places(video, index, feed, wanted, Damage(), tick=tick):
                     looks.append((place, reader.cells(frame)))
         threshold, kept = pick_threshold(looks, Rule.of(head["gate"]), index, head["keep"])
@@ -166,7 +166,7 @@ class Service:
             context = video.stream.codec_context
             reformatter, turns = VideoReformatter(), Turns()
             source, decoder = (context.width, context.height), context.codec.name
-            feed = Feed(flags, anew, start, packets)
+            feed = Feed(flags, anew, start, packets, indexed.scan.top_layer)
             sieve, luma = Sieve(head["gate"], indexed.index), LumaReader()
             for place, frame in decode_places(video, indexed.index, feed, wanted, damage, tick=tick):
                 given += 1
