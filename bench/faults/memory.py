@@ -53,7 +53,7 @@ class Memory:
             begin = samples[0][0] + warm_seconds
             warm = [resident for at, resident in samples if at >= begin]
             if len(warm) >= 2 * WINDOW:
-                grown[f"{name} {pid}"] = (statistics.median(warm[-WINDOW:]) - statistics.median(warm[:WINDOW])) / MIB
+                grown[f"{name} ({pid})"] = (statistics.median(warm[-WINDOW:]) - statistics.median(warm[:WINDOW])) / MIB
         return dict(sorted(grown.items(), key=lambda item: -item[1]))
 
     def _look(self) -> None:

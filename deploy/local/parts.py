@@ -139,6 +139,9 @@ class Parts:
             "FLOWER_ADDRESS": LOOPBACK,
             "FLOWER_PORT": str(ports["flower"]),
             # in the environment, since arguments are there for every local user to read
+            # what it remembers of doorbells, in memory: some minutes of a busy stack
+            "FLOWER_MAX_TASKS": "2000",
+            "FLOWER_PURGE_OFFLINE_WORKERS": "3600",
             "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self._secrets.flower_password}",
             "PROMETHEUS_MULTIPROC_DIR": str(home.root / "metrics" / name),
             "PYTHONUNBUFFERED": "1",
