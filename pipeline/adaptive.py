@@ -95,11 +95,13 @@ def anchors(index: PacketIndex, max_gap_seconds: float) -> NDArray[np.int64]:
     keys = np.flatnonzero(index.key)
     times, gap = index.pts[keys], max_gap_seconds / float(index.time_base) - 0.5
     found = [0]
-    while True:
-        after = int(np.searchsorted(times, index.pts[found[-1]] + gap)) if len(index) else len(keys)
+    while len(index):
+        later = int(np.searchsorted(times, index.pts[found[-1]] + gap))
+        after = max(later, int(np.searchsorted(keys, found[-1], side="right")))
         if after >= len(keys):
-            return np.array(found, np.int64)
-        found.append(max(int(keys[after]), found[-1] + 1))
+            break
+        found.append(int(keys[after]))
+    return np.array(found, np.int64)
 
 
 def starts_at_anchors(index: PacketIndex, max_gap_seconds: float) -> PacketIndex:

@@ -167,8 +167,8 @@ def _shown_at(index: PacketIndex, sampler: Mapping[str, Any]) -> NDArray[np.int6
 
 
 def _units(index: PacketIndex, seconds: Fraction) -> int:
-    """Return a time in units of the time base, rounded: containers round their timestamps too."""
-    return int(seconds / index.time_base + Fraction(1, 2))
+    """Return a time in whole units, half a millisecond or half a unit more: containers and result rows round theirs."""
+    return int(seconds / index.time_base + min(Fraction(1, 2), Fraction(1, 2000) / index.time_base))
 
 
 def _end(index: PacketIndex) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 #: raised when the meaning of a stored job changes, so that old workers leave new work alone
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pipeline.pipelines.base import Row
 from pipeline.spec import PipelineSpec
 
 _BARS = "▁▂▃▄▅▆▇█"
-_OWN_COLUMNS = {"index", "pts", "pts_seconds", "sampler"}
+_OWN_COLUMNS = {"index", "pts", "pts_seconds", "sampler", "carried_from"}
 
 
 class Progress:
@@ -76,7 +76,8 @@ def tell_rows(rows: Iterable[Row], count: int, wanted: int) -> None:
     places = {round(n * (count - 1) / max(1, wanted - 1)) for n in range(min(wanted, count))}
     for place, row in enumerate(rows):
         if place in places:
-            print(f"{row['pts_seconds']:10.3f} s  #{row['index']:<6} {_findings(row)}")
+            whose = "" if row.get("carried_from") is None else f"as #{row['carried_from']}: "
+            print(f"{row['pts_seconds']:10.3f} s  #{row['index']:<6} {whose}{_findings(row)}")
     left = count - len(places)
     print(f"{'...' if left else '':>10}    {left} more rows: --json, or --out FILE\n" if left else "")
 

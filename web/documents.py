@@ -101,7 +101,7 @@ class JobDocument(Document):
     waiting_for: str | None = Field(description="input, time, resume, worker or turn.")
     attempts: int = Field(description="Charged failures of this run.")
     segments: SegmentCount
-    frames: int = Field(description="Frames reported so far.")
+    frames: int = Field(description="Frames reported so far, those that carry another's result among them.")
     times: JobTimes
     timings: Mapping[str, float] = Field(description="Seconds per stage of the work.")
     input: InputFacts
@@ -133,7 +133,11 @@ class FramePage(Document):
     run: int
     state: JobState
     complete: bool = Field(description="Whether all rows of this run are there.")
-    frames: Sequence[Mapping[str, Any]] = Field(description="index, pts, pts_seconds, and what the pipeline found.")
+    frames: Sequence[Mapping[str, Any]] = Field(
+        description="index (among all frames of the source, from 0), pts and pts_seconds (as the container counts), "
+        "sampler, and what the pipeline found; under the adaptive sampler also carried_from: null, or the index of the "
+        "earlier frame whose result stands here."
+    )
     next_cursor: str | None = Field(description="Where to go on; while the job runs, later rows appear behind it.")
 
 

@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 Rows = Callable[[], Iterable[Row]]
 
 #: columns that come first, in this order, where rows have them
-_FIRST = ("index", "pts", "pts_seconds", "sampler")
+_FIRST = ("index", "pts", "pts_seconds", "sampler", "carried_from")
 _BOX = ("x", "y", "width", "height")
 
 
@@ -99,7 +99,10 @@ def _cell(value: Any) -> Any:
 
 
 def as_coco(document: JobDocument, rows: Rows) -> Iterator[str]:
-    """COCO detections: images are frames, boxes [x, y, width, height] in source pixels, counted from 1."""
+    """COCO detections: images are frames, boxes [x, y, width, height] in source pixels, counted from 1.
+
+    Frames that carry another's result are images too, with annotations of their own; ``carried_from`` says so.
+    """
     media = document.media or {}
     size = {"width": media.get("width"), "height": media.get("height")}
     name = document.input.filename or document.id
@@ -108,7 +111,7 @@ def as_coco(document: JobDocument, rows: Rows) -> Iterator[str]:
     labels: dict[str, int] = {}
     for number, row in enumerate(rows()):
         image = {"id": row["index"], "file_name": f"{name}#t={row['pts_seconds']}", **size}
-        image |= {"frame_index": row["index"], "pts_seconds": row["pts_seconds"]}
+        image |= {"frame_index": row["index"], **{name: row[name] for name in _FIRST[1:] if name in row}}
         yield (",\n" if number else "\n") + json.dumps(image)
     yield '], "annotations": ['
     for number, annotation in enumerate(_annotations(rows, labels)):
@@ -135,8 +138,13 @@ def _annotations(rows: Rows, labels: dict[str, int]) -> Iterator[dict[str, Any]]
 
 
 def as_mot(_: JobDocument, rows: Rows) -> Iterator[str]:
-    """MOT challenge lines: frame (from 1), id (-1: not tracked), x, y, width, height, confidence, -1, -1, -1."""
+    """MOT challenge lines: frame (from 1), id (-1: not tracked), x, y, width, height, confidence, -1, -1, -1.
+
+    Frames that carry another's result are left out: the format has no place to say that nobody looked at them.
+    """
     for row in rows():
+        if row.get("carried_from") is not None:
+            continue
         for found in row["objects"]:
             x, y, width, height = found.get("box") or [0, 0, 0, 0]
             track = found.get("track", found.get("track_id", -1))

@@ -60,6 +60,29 @@ def test_mot_counts_frames_from_one_and_keeps_tracks() -> None:
     assert written("mot", ROWS).splitlines()[0] == "6,7,1,2,3,4,0.5,-1,-1,-1"
 
 
+CARRIED = {
+    "index": 10, "pts": 40, "pts_seconds": 0.4, "sampler": "adaptive:0.03", "carried_from": 5, "objects": [
+        {"label": "cup", "score": 0.5, "box": [1, 2, 3, 4]},
+    ],
+}  # fmt: skip
+
+
+def test_a_frame_that_carries_anothers_result_is_marked_or_left_out_in_every_format() -> None:
+    rows = [*({"sampler": "adaptive:0.03", "carried_from": None, **row} for row in ROWS), CARRIED]
+    lines = list(csv.DictReader(io.StringIO(written("csv", rows))))
+    assert [line["carried_from"] for line in lines] == ["", "", "", "5"]
+    assert list(lines[0])[:5] == ["index", "pts", "pts_seconds", "sampler", "carried_from"]
+    coco = json.loads(written("coco", rows))
+    assert [image["carried_from"] for image in coco["images"]] == [None, None, 5]
+    assert coco["images"][2] == {
+        "id": 10, "file_name": "clip.mp4#t=0.4", "width": 64, "height": 48, "frame_index": 10, "pts": 40,
+        "pts_seconds": 0.4, "sampler": "adaptive:0.03", "carried_from": 5,
+    }  # fmt: skip
+    assert coco["annotations"][-1]["image_id"] == 10
+    assert [line.partition(",")[0] for line in written("mot", rows).splitlines()] == ["6", "6"]
+    assert [json.loads(line) for line in written("jsonl", rows).splitlines()] == rows
+
+
 def test_json_and_jsonl_hold_the_rows_as_they_are() -> None:
     assert json.loads(written("json", ROWS))["frames"] == ROWS
     assert [json.loads(line) for line in written("jsonl", ROWS).splitlines()] == ROWS
