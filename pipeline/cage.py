@@ -22,6 +22,8 @@ from pipeline.frame import Frame, Skipped
 from pipeline.media import MediaInfo, MediaLimits, PacketIndex
 
 Answer = TypeVar("Answer")
+#: what a child may have of address space: room for the pictures of an 8K film
+MEMORY_BYTES = 1536 * 1024**2
 #: of one input; what a child says beyond that is not kept
 _MAX_WARNINGS = 100
 
@@ -34,7 +36,7 @@ class Cage:
     """
 
     def __init__(
-        self, limits: MediaLimits | None = None, *, memory_bytes: int = 1536 * 1024**2,
+        self, limits: MediaLimits | None = None, *, memory_bytes: int = MEMORY_BYTES,
         answer_seconds: float = 30.0, request_seconds: float = 3600.0, recycle_after: int = 1000,
     ) -> None:  # fmt: skip
         """Set bounds; the child starts with the first request, or with the ``with`` block.

@@ -32,7 +32,7 @@ class Dialogue:
         self._tokens = tokens
         self._slots: Slots | None = None
         self._untold = bytearray()
-        self._waiting = 0
+        self._waiting, self._group = 0, 1
         self._cpu_seconds = 2 * answer_seconds + 5
         self._said_at = self._allowed_at = time.monotonic()
         self._poll = select.poll()
@@ -60,9 +60,12 @@ class Dialogue:
             for head, payload in answer:
                 if head["type"] == "frame":
                     self._hand_over(head, payload)
-                    self._stop_if_asked()  # not after the last message: the next request may be here already
+                elif head["type"] == "skipped":
+                    self._hold_back(head)
                 else:
                     self.say(head, payload)
+                    return  # the last message: what comes now is the next request, perhaps here already
+                self._stop_if_asked()
         except StoppedError:
             self.say({"type": "end", "warnings": []})
         except MemoryError:
@@ -75,13 +78,18 @@ class Dialogue:
         if self._slots is None or picture.nbytes > self._slots.slot_bytes:
             self._drop_slots()
             self._slots = self._larger_slots(picture.nbytes)
-            self._waiting = self._slots.group  # the first one is told at once
+            self._group = self._slots.group
+            self._waiting = self._group  # the first one is told at once
         if not self._slots.free:
             self._flush()
         self._slots.put(picture)
+        self._hold_back(head)
+
+    def _hold_back(self, head: Mapping[str, Any]) -> None:
+        """Note a message; it is said with the ones after it, or when the time comes."""
         self._untold += pack(head, 0)
         self._waiting += 1
-        if self._waiting >= self._slots.group or time.monotonic() - self._said_at > _GROUP_SECONDS:
+        if self._waiting >= self._group or time.monotonic() - self._said_at > _GROUP_SECONDS:
             self._flush()
 
     def _larger_slots(self, slot_bytes: int) -> Slots:

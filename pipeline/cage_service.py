@@ -23,8 +23,8 @@ from pipeline.errors import MediaError, PipelineError
 from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
 from pipeline.libav_log import LibavLog
 from pipeline.luma import LumaReader, cells_of_rgb
-from pipeline.media import MediaLimits, PacketIndex
-from pipeline.picture import Turns, shrunk, upright
+from pipeline.media import MediaLimits, PacketIndex, shrunk
+from pipeline.picture import Turns, upright
 from pipeline.probe import probe_file
 from pipeline.seek import Packets, packets_from_start, packets_near
 from pipeline.sniff import Sniffed, sniff_file

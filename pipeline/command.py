@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import telling
-from pipeline.cage import Cage
+from pipeline.cage import MEMORY_BYTES, Cage
 from pipeline.errors import ParamsError
+from pipeline.memory import Peak, peak
 from pipeline.models.base import ModelShelf
 from pipeline.models.shelf import open_shelf
 from pipeline.pipelines.base import Pipeline
@@ -47,7 +48,10 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
     with Cage() as cage:
         plan = plan_input(pipeline, options.path, params, cage, shelf, segment_seconds=options.segment_seconds)
         if options.explain:
-            _explain(pipeline, params, plan, shelf)
+            held = peak(
+                plan.media, width=params.get("width"), batch_size=settings.batch_size, cage_memory_bytes=MEMORY_BYTES
+            )
+            _explain(pipeline, params, plan, shelf, held)
             return 0
         try:
             return _run(pipeline, plan, params, cage=cage, shelf=shelf, options=options, batch_size=settings.batch_size)
@@ -135,7 +139,7 @@ def _run(
     return 0
 
 
-def _explain(pipeline: Pipeline, params: Mapping[str, Any], plan: Plan, shelf: ModelShelf) -> None:
+def _explain(pipeline: Pipeline, params: Mapping[str, Any], plan: Plan, shelf: ModelShelf, held: Peak) -> None:
     document = {
         "pipeline": pipeline.spec.name,
         "params": params,
@@ -143,6 +147,7 @@ def _explain(pipeline: Pipeline, params: Mapping[str, Any], plan: Plan, shelf: M
         "media": plan.media.as_json(),
         "frames": sum(span.frames for span in plan.ranges),
         "cost_seconds": round(sum(span.cost_seconds for span in plan.ranges), 3),
+        "memory": held.as_json(),
         "segments": [asdict(span) for span in plan.ranges],
         "warnings": list(plan.warnings),
     }

@@ -68,3 +68,10 @@ class PacketIndex:
 
     def __len__(self) -> int:
         return len(self.pts)
+
+
+def shrunk(width: int, height: int, wanted: int | None) -> tuple[int, int]:
+    """Return the size at most ``wanted`` pixels wide, keeping aspect; never larger than before."""
+    if wanted is None or width <= wanted:
+        return width, height
+    return wanted, max(1, round(height * wanted / width))

@@ -71,13 +71,6 @@ class Turns:
         return self._turn
 
 
-def shrunk(width: int, height: int, wanted: int | None) -> tuple[int, int]:
-    """Return the size at most ``wanted`` pixels wide, keeping aspect; never larger than before."""
-    if wanted is None or width <= wanted:
-        return width, height
-    return wanted, max(1, round(height * wanted / width))
-
-
 def to_rgb(frame: VideoFrame, reformatter: VideoReformatter) -> Picture:
     """Convert with the frame's own colour matrix and range (swscale); uint8, (h, w, 3), not yet upright.
 

@@ -16,6 +16,7 @@ from pipeline.errors import MediaError, ModelError, ParamsError, PipelineError
 from pipeline.frame import Frame, Skipped
 from pipeline.inference import BatchInference, Failed
 from pipeline.media import MediaInfo
+from pipeline.memory import BATCH_BYTES, ahead
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Pipeline, Row
 from pipeline.planning import Range, cut_ranges, decode_seconds
@@ -117,9 +118,10 @@ def run_works(
     def report() -> None:
         checkpoint(sum(one.done for one in under_way), total)
 
-    with Prefetch(stream.events(), batch_size, interrupt=cage.kill, idle=report) as events:
-        for batch in batched(events, lambda: inference.size, counts=_fills):
+    with Prefetch(stream.events(), ahead(batch_size), interrupt=cage.kill, idle=report) as events:
+        for batch in batched(events, lambda: inference.size, counts=_fills, weight=_bytes, room=BATCH_BYTES):
             yield from _run_batch(batch, inference, under_way, stream)
+            del batch  # its frames must not live on while the next ones are gathered
             report()
 
 
@@ -151,6 +153,10 @@ def _run_batch(
 def _fills(event: Sampled | Carried | Ended) -> bool:
     """Say whether an event takes room in a batch: a picture does; a long stretch passed over too, to keep progress."""
     return isinstance(event, Sampled) or (isinstance(event, Carried) and len(event.skipped.frames) >= _LONG_STRETCH)
+
+
+def _bytes(event: Sampled | Carried | Ended) -> int:
+    return event.frame.image.nbytes if isinstance(event, Sampled) else 0
 
 
 class _UnderWay:

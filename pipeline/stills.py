@@ -23,8 +23,7 @@ from pipeline.cage_wire import Tick, no_tick
 from pipeline.colour import Picture
 from pipeline.container import check_size
 from pipeline.errors import MediaError
-from pipeline.media import MediaInfo, MediaLimits, PacketIndex
-from pipeline.picture import shrunk
+from pipeline.media import MediaInfo, MediaLimits, PacketIndex, shrunk
 from pipeline.sniff import Sniffed
 
 register_heif_opener(thumbnails=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,5 +31,43 @@ def test_a_size_that_falls_makes_the_following_batches_smaller():
     assert lengths == [4, 2, 2, 2, 2]
 
 
-def test_a_mark_after_the_last_frame_of_a_full_batch_travels_with_it():
-    assert list(batched([1, 2, "end", 3], lambda: 2, counts=lambda item: item != "end")) == [[1, 2, "end"], [3]]
+def test_a_full_batch_does_not_wait_for_what_comes_after_it():
+    def frames():
+        yield from (1, 2)
+        raise AssertionError("asked for more than the batch needs")
+
+    assert next(batched(frames(), lambda: 2)) == [1, 2]
+
+
+def test_a_mark_goes_with_the_frames_before_it_or_alone_where_none_wait():
+    marks = {"counts": lambda item: item != "end"}
+    assert list(batched([1, "end", 2, 3], lambda: 2, **marks)) == [[1, "end", 2], [3]]
+    assert list(batched([1, 2, "end", 3, "end"], lambda: 2, **marks)) == [[1, 2], ["end"], [3, "end"]]
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 7), st.integers(1, 20))
+def test_a_batch_weighs_less_than_its_room_and_one_item(items, size, room):
+    batches = list(batched(items, lambda: size, weight=lambda item: item, room=room))
+    assert [item for batch in batches for item in batch] == items
+    assert all(sum(batch[:-1]) < room for batch in batches)
+
+
+def test_nothing_of_a_batch_lives_on_while_the_next_one_is_gathered():
+    class Frame:
+        pass
+
+    alive = []
+
+    def frames():
+        for _ in range(20):
+            frame = Frame()
+            alive.append(weakref.ref(frame))
+            yield frame
+            del frame
+            most.append(sum(one() is not None for one in alive))
+
+    most = []
+    for batch in batched(frames(), lambda: 4):
+        assert len(batch) == 4
+        del batch
+    assert max(most) <= 4

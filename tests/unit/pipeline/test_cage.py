@@ -367,7 +367,7 @@ def test_the_child_holds_no_descriptor_and_no_environment_of_ours(
         except PermissionError:
             return  # the kernel does not even let its parent look
     assert b"canary" not in environment
-    assert len(targets) <= 8  # three standard ones, a socket, three pipes, and perhaps still the input of the last request
+    assert len(targets) <= 8  # three standard ones, a socket, three pipes, perhaps still the last request's input
     assert not [target for target in targets if target.endswith("secret")]
 
 

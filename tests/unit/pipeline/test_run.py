@@ -399,11 +399,12 @@ def test_a_work_that_was_whole_is_given_out_before_checkpoint_can_stop_the_run(b
 
 
 def test_a_decoder_that_hangs_is_killed_when_the_run_is_stopped(bed):
-    killed = threading.Event()
+    killed, hanging = threading.Event(), threading.Event()
 
     class Hanging(FakeCage):
         def frames(self, path, wanted, **options):
             yield from super().frames(path, wanted[:4], **options)
+            hanging.set()
             assert killed.wait(30)
             raise CageError("killed")
 
@@ -414,6 +415,7 @@ def test_a_decoder_that_hangs_is_killed_when_the_run_is_stopped(bed):
     bed.paths = bed.cage.files(bed.folder)
 
     def checkpoint(done, total):
+        assert hanging.wait(30)
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
