@@ -245,8 +245,8 @@ def _missing(missing: int, wanted: int) -> dict[str, str]:
 def _index_warnings(video: OpenVideo, scan: PacketScan, index: PacketIndex) -> Iterator[dict[str, str]]:
     if scan.broken:
         yield _damaged(f"The file is damaged or cut short: reading ended after {len(scan)} packets.")
-    elif video.stream.frames > len(scan):
-        yield _damaged(f"The file ends early: it announces {video.stream.frames} frames and holds {len(scan)}.")
+    elif video.announced > len(scan):
+        yield _damaged(f"The file ends early: it announces {video.announced} frames and holds {len(scan)}.")
     if not index.timed:
         yield {
             "code": "media.untimed",

@@ -31,6 +31,9 @@ _DECODER_NAMES = """
     cinepak qtrle png apng gif webp jpeg2000 vp6 vp6f vp6a v210 cfhd magicyuv
 """
 DECODERS = frozenset(_DECODER_NAMES.split())
+_UNMARKED = frozenset({"h261", "h263", "h263p", "h263i"})
+#: demuxers that take the container's own word on keyframes
+_WITHOUT_PARSER = frozenset({"mov", "matroska", "webm", "flv"})
 #: more than any file needs; what a hostile header claims is not believed
 _PROBE_BYTES = 8 << 20
 
@@ -54,6 +57,19 @@ class OpenVideo:
         context = self.stream.codec_context
         reorders = context.codec.canonical_name in ("h264", "hevc") and context.has_b_frames
         return bool(reorders and "avi" in self.container.format.name.split(","))
+
+    @property
+    def marks_keys(self) -> bool:
+        """Whether keyframes are told apart: libav's parser of these old codecs calls every picture one."""
+        names = self.container.format.name.split(",")
+        return self.stream.codec_context.codec.canonical_name not in _UNMARKED or not _WITHOUT_PARSER.isdisjoint(names)
+
+    @property
+    def announced(self) -> int:
+        """How many packets the container says it holds, less those that an edit list leaves out; 0: it does not say."""
+        if "mov" in self.container.format.name.split(","):
+            return len(self.stream.index_entries)
+        return self.stream.frames
 
     @property
     def rate(self) -> Fraction:

@@ -83,9 +83,9 @@ def decode_places(
 def runs(scan: PacketScan) -> NDArray[np.int64]:
     """Return where runs start, in decoding order: int64, the first at the first keyframe.
 
-    A run starts at a reset that is shown after everything before it. Pictures may lead it: decoded after it, shown
-    before it, and built on the run before (open GOP). What stands before the first keyframe belongs to no run:
-    decoders make no picture of it.
+    A run starts at a reset that is shown after everything before it, and before every later reset (an edit list may go
+    back). Pictures may lead it: decoded after it, shown before it, and built on the run before (open GOP). What stands
+    before the first keyframe belongs to no run: decoders make no picture of it.
     """
     if not len(scan):
         return np.zeros(0, np.int64)
@@ -93,7 +93,8 @@ def runs(scan: PacketScan) -> NDArray[np.int64]:
     resets = np.flatnonzero(np.frombuffer(scan.reset, np.bool_))
     first = max(0, scan.key.find(1))
     before = np.maximum.accumulate(np.concatenate(([np.iinfo(np.int64).min], pts[:-1])))
-    good = resets[before[resets] < pts[resets]]
+    later = np.minimum.accumulate(pts[resets][::-1])[::-1]
+    good = resets[(before[resets] < pts[resets]) & np.append(later[1:] > pts[resets[:-1]], True)[: len(resets)]]
     return np.concatenate(([first], good[good > first])).astype(np.int64)
 
 
@@ -107,7 +108,8 @@ def packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int
         return np.ones(len(scan), np.bool_)
     feed = np.zeros(len(scan), np.bool_)
     pts, starts = np.frombuffer(scan.pts, np.int64), runs(scan)
-    needed = np.flatnonzero(np.isin(pts, index.pts[wanted]))
+    shown = np.frombuffer(scan.shown, np.bool_)
+    needed = np.flatnonzero(np.isin(pts, index.pts[wanted]) & shown)
     needed = needed[needed >= starts[:1].sum()]
     run = np.searchsorted(starts, needed, side="right") - 1
     leads = (pts[needed] < pts[starts[run]]) & (run > 0)

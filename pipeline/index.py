@@ -19,7 +19,7 @@ from pipeline.cage_wire import Tick, no_tick
 from pipeline.container import OpenVideo
 from pipeline.errors import MediaError
 from pipeline.media import MediaLimits, PacketIndex
-from pipeline.units import is_hidden, is_reset, nal_length, temporal_layer
+from pipeline.units import is_hidden, is_packed, is_reset, nal_length, temporal_layer
 
 #: stands for an absent timestamp
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -42,7 +42,7 @@ class PacketScan:
     broken: bool = False
     #: HEVC: the highest TemporalId
     top_layer: int = 0
-    #: True where timestamps cannot order the frames: guessed, or no packet says that decoding may start with it
+    #: True where timestamps cannot order the frames: guessed, not those of single pictures, or no packet is a keyframe
     counted: bool = False
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) ->
 
     Raises: MediaError (media.too_long).
     """
-    scan = PacketScan(counted=video.guessed_times)
+    scan, marks_keys = PacketScan(counted=video.guessed_times), video.marks_keys
     codec = video.stream.codec_context.codec.canonical_name
     nal_bytes = nal_length(codec, video.stream.codec_context.extradata)
     first_key: int | None = None
@@ -67,6 +67,8 @@ def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) ->
                 raise too_many(limits)
             if packet.is_keyframe and first_key is None:
                 first_key = NO_TIME if packet.pts is None else packet.pts
+            elif not marks_keys:
+                packet.is_keyframe = False
             _append(scan, packet, first_key, codec, nal_bytes)
     except MemoryError:
         raise
@@ -124,12 +126,13 @@ def _append(scan: PacketScan, packet: Packet[VideoStream], first_key: int | None
     scan.key.append(packet.is_keyframe)
     scan.shown.append(visible and not is_hidden(packet, codec))
     scan.reset.append(packet.is_keyframe and is_reset(packet, codec, nal_bytes))
+    scan.counted = scan.counted or is_packed(packet, codec)
     if codec == "hevc":
         scan.top_layer = max(scan.top_layer, temporal_layer(packet, nal_bytes))
 
 
 def _runs_backwards(scan: PacketScan) -> bool:
-    """Say whether decoding times fall: joined recordings whose clocks start again."""
-    dts = np.frombuffer(scan.dts, np.int64)
+    """Say whether decoding times fall: joined recordings whose clocks start again. What an edit list hides may."""
+    dts = np.frombuffer(scan.dts, np.int64)[np.frombuffer(scan.shown, np.bool_)]
     dts = dts[dts != NO_TIME]
     return bool(np.any(dts[1:] < dts[:-1]))

@@ -23,6 +23,11 @@ def is_hidden(packet: Packet[VideoStream], codec: str) -> bool:
     return False
 
 
+def is_packed(packet: Packet[VideoStream], codec: str) -> bool:
+    """Say whether a packet holds several pictures (MPEG-4 as DivX wrote it): theirs are not the packets' timestamps."""
+    return codec == "mpeg4" and bytes(packet).count(b"\0\0\1\xb6") > 1
+
+
 def _vp9_hidden(data: memoryview) -> bool:
     if data[-1] & 0xE0 == 0xC0:  # a superframe: several frames in one packet, the last of them shown
         return False

@@ -79,8 +79,9 @@ def test_an_empty_scan_gives_an_empty_index() -> None:
         (scan([0, 5, 4, 6], reset="1010", key="1010"), [0]),  # 5 of the run before is shown after the reset
         (scan([7, 8, 0, 1, 2, 3], reset="001010", key="001010"), [2]),  # nothing before the first keyframe
         (scan([0, 1, 2], reset="100", key="101"), [0]),
+        (scan([0, 1, 4, 5, 2, 3, 6], reset="1010101", key="1010101"), [0, 6]),  # back from 5 to 2
     ],
-    ids=["closed", "led", "overlap", "late start", "key that is no reset"],
+    ids=["closed", "led", "overlap", "late start", "key that is no reset", "edited"],
 )
 def test_a_run_starts_at_a_reset_shown_after_all_before(found: PacketScan, starts: list[int]) -> None:
     assert runs(found).tolist() == starts
