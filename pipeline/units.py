@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-#: H.264: IDR; HEVC: BLA, IDR and CRA. After other keyframes, later frames may refer to what came before them
-_RESETS = {"h264": frozenset({5}), "hevc": frozenset({16, 17, 18, 19, 20, 21})}
+from pipeline.h264 import is_h264_reset
+
+#: BLA, IDR and CRA
+_HEVC_RESETS = frozenset({16, 17, 18, 19, 20, 21})
 
 #: HEVC: unit types from here on carry no picture
 _FIRST_NOT_A_SLICE = 32
@@ -42,12 +44,12 @@ def _vp9_hidden(data: memoryview) -> bool:
 
 def is_reset(packet: Packet[VideoStream], codec: str, nal_bytes: int) -> bool:
     """Say whether nothing shown after this keyframe refers to anything before it; what leads it may."""
-    resets = _RESETS.get(codec)
-    if resets is None:
-        return codec != "vvc"
-    shift, mask = (0, 31) if codec == "h264" else (1, 63)
     data = memoryview(packet)
-    return any(data[place] >> shift & mask in resets for place in _units(data, nal_bytes))
+    if codec == "h264":
+        return is_h264_reset(data, list(_units(data, nal_bytes)))
+    if codec == "hevc":
+        return any(data[place] >> 1 & 63 in _HEVC_RESETS for place in _units(data, nal_bytes))
+    return codec != "vvc"
 
 
 def temporal_layer(packet: Packet[VideoStream], nal_bytes: int) -> int:
