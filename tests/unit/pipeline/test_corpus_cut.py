@@ -1,0 +1,122 @@
+"""Films that end early or have holes: what a full decode shows is shown, and the result says what is missing."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cage import Cage
+from pipeline.errors import MediaError
+from pipeline.frame import Frame
+from tests.media import Clip, cut, damage
+from tests.reference_decode import Reference, reference_decode
+
+SHORT = {"preset": "veryfast", "g": "20"}
+#: each container that tells where its packets are in another way
+WHOLE = [
+    Clip("faststart.mp4", options=SHORT, container_options={"movflags": "faststart"}),
+    Clip("fragments.mp4", options=SHORT, container_options={"movflags": "frag_keyframe+empty_moov"}),
+    Clip("film.mkv", options=SHORT),
+    Clip("film.ts", options=SHORT),
+    Clip("hevc.ts", codec="libx265", options={"preset": "ultrafast", "x265-params": "log-level=none:keyint=20"}),
+    Clip("film.avi", codec="mpeg4", options={"bf": "2", "g": "12"}),
+    Clip("film.flv", options=SHORT),
+    Clip("film.mpg", codec="mpeg2video", options={"bf": "2", "g": "12"}),
+    Clip("film.webm", codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "30"}),
+    Clip("film.h264", options=SHORT),
+    Clip("film.wmv", codec="wmv2"),
+]
+#: of 90 frames; where the index of the container comes first, or stands with each part, much of a cut film is there
+TENTHS = range(1, 10)
+
+
+@pytest.fixture(scope="module")
+def cage() -> Iterator[Cage]:
+    with Cage() as cage:
+        yield cage
+
+
+def assert_choices(cage: Cage, path: Path, reference: Reference) -> int:
+    """Each choice of frames gives exactly those that a full decode shows; returns how many there are of all.
+
+    A picture whose packet is cut may be in the index and not come out; then the answer says so.
+    """
+    cage.probe(path)
+    index = cage.index(path)
+    count = len(index)
+    # counted frames have no names but their places, and only the last may be missing
+    shown = dict(zip(reference.pts if index.timed else range(count), reference.checksums, strict=False))
+    random = np.random.default_rng(count)
+    choices = [np.arange(count), np.arange(0, count, 7), np.arange(count // 2, count), np.array([count - 1])]
+    for wanted in [*choices, *(np.flatnonzero(random.random(count) < share) for share in (0.1, 0.5))]:
+        places = [int(place) for place in wanted if index.pts[place] in shown]
+        if not places and len(wanted):
+            with pytest.raises(MediaError, match="could be decoded"):
+                list(cage.frames(path, wanted))
+            continue
+        cage.probe(path)
+        frames = list(cage.frames(path, wanted))
+        assert [frame.index for frame in frames] == places
+        assert [_checksum(frame) for frame in frames] == [shown[index.pts[place]] for place in places]
+        told = any("Left out" in warning["message"] for warning in cage.warnings)
+        assert told == (len(places) < len(wanted))
+    assert shown.keys() <= set(index.pts.tolist())
+    return len(shown)
+
+
+def _checksum(frame: Frame) -> int:
+    return zlib.crc32(np.ascontiguousarray(frame.image))
+
+
+def _all_frames(cage: Cage, path: Path) -> list[Frame]:
+    cage.probe(path)
+    return list(cage.frames(path, np.arange(len(cage.index(path)))))
+
+
+#: the picture that a cut packet begins is completed from those before it, and is another one after a jump
+CONCEALED = pytest.mark.xfail(
+    reason="packets that the demuxer marks as damaged are not decoded in sequence", strict=False
+)
+
+
+@pytest.mark.parametrize(
+    "clip", [pytest.param(clip, marks=CONCEALED if clip.name in ("film.avi", "film.mpg") else ()) for clip in WHOLE],
+    ids=lambda clip: clip.name,
+)  # fmt: skip
+def test_a_film_cut_at_any_tenth_shows_what_a_full_decode_shows(cage: Cage, tmp_path: Path, clip: Clip) -> None:
+    whole, shown = clip.write(tmp_path), []
+    for tenth in TENTHS:
+        path = cut(whole, tmp_path / f"{tenth}-{clip.name}", tenth / 10)
+        reference = reference_decode(path)
+        if reference.pts:
+            shown.append(assert_choices(cage, path, reference))
+        else:
+            with pytest.raises(MediaError):
+                _all_frames(cage, path)
+    assert shown == sorted(shown)
+    assert len(shown) >= 5
+    assert shown[-1] >= 70
+
+
+@pytest.mark.parametrize("clip", [clip for clip in WHOLE if clip.name.endswith(".ts")], ids=lambda clip: clip.name)
+@pytest.mark.parametrize("every", [3000, 7000, 11_000])
+def test_holes_in_a_transport_stream_change_no_picture_that_is_shown(
+    cage: Cage, tmp_path: Path, clip: Clip, every: int
+) -> None:
+    whole = clip.write(tmp_path)
+    path = damage(whole, tmp_path / "damaged.ts", range(every, whole.stat().st_size - 200, every))
+    reference = reference_decode(path)
+    cage.probe(path)
+    index = cage.index(path)
+    assert index.timed
+    shown = dict(zip(reference.pts, reference.checksums, strict=True))
+    for wanted in (np.arange(len(index)), np.arange(0, len(index), 7), np.arange(len(index) // 2, len(index))):
+        frames = list(cage.frames(path, wanted))
+        assert [_checksum(frame) for frame in frames] == [shown.get(frame.pts) for frame in frames]
+        assert len(frames) >= len(wanted) // 2
+    if every == 3000:  # one hole may hit the stuffing, or take a picture away so neatly that no decoder notices
+        assert "media.damaged" in {warning["code"] for warning in cage.warnings}
