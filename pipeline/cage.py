@@ -120,7 +120,11 @@ class Cage:
 
     @property
     def in_force(self) -> dict[str, bool]:
-        """Which protections the system granted: memory, cpu, files, no_new_privileges, no_network."""
+        """Which protections the system granted.
+
+        Limits: memory, cpu, file_size, descriptors. Shut: files (none can be opened by name), no_processes,
+        no_capabilities, no_new_privileges, no_network.
+        """
         return dict(self._running().in_force)
 
     @property

@@ -8,18 +8,18 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import platform
 import resource
 import signal
 import socket
 import struct
 from typing import Final
 
+from pipeline.cage_calls import filter_calls
+
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
-_PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_SECCOMP_MODE_FILTER: Final = 2
+_CAPABILITY_VERSION: Final = 0x20080522
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
 _LANDLOCK_CREATE: Final = 444
@@ -27,20 +27,6 @@ _LANDLOCK_RESTRICT: Final = 446
 #: answers fit in memory files and pipes; the only file it may grow is its own standard error
 _MAX_FILE_BYTES: Final = 1 << 20
 _MAX_DESCRIPTORS: Final = 64
-
-#: system calls no decoder needs, per machine: sockets, programs, other processes, kernel surfaces
-_DENIED: Final[dict[str, tuple[int, tuple[int, ...]]]] = {
-    "x86_64": (
-        0xC000003E,
-        (41, 42, 43, 49, 50, 57, 58, 59, 62, 101, 155, 161, 165, 166, 175, 176, 200, 240, 246, 248, 249, 250, 272,
-         288, 298, 304, 308, 310, 311, 313, 321, 322, 323, 424, 425, 426, 427, 434, 438),
-    ),
-    "aarch64": (
-        0xC00000B7,
-        (198, 200, 201, 202, 203, 242, 221, 281, 117, 270, 271, 129, 130, 97, 268, 40, 39, 41, 51, 280, 241, 282,
-         217, 218, 219, 265, 104, 105, 106, 273, 180, 424, 425, 426, 427, 434, 438),
-    ),
-}  # fmt: skip
 
 
 def _libc() -> ctypes.CDLL:
@@ -85,13 +71,18 @@ def restrict(memory_bytes: int, *, network_left: bool) -> dict[str, bool]:
     _lower(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
     _lower(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
     _lower(resource.RLIMIT_AS, memory_bytes)
+    no_capabilities = _drop_capabilities(libc)
     if no_new_privileges:
         _close_file_system(libc)
-        _filter_calls(libc)
+        filter_calls(libc, os.getpid())
     return {
-        "memory": 0 < resource.getrlimit(resource.RLIMIT_AS)[1] <= memory_bytes,
+        "memory": _holds(resource.RLIMIT_AS, memory_bytes),
         "cpu": allow_cpu(60),
+        "file_size": _holds(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES),
+        "descriptors": _holds(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS),
         "files": _no_file_opens(),
+        "no_processes": _no_process_starts(),
+        "no_capabilities": no_capabilities,
         "no_new_privileges": no_new_privileges,
         "no_network": network_left or _no_socket_opens(),
     }
@@ -102,6 +93,24 @@ def _lower(limit: int, value: int) -> None:
     _, hard = resource.getrlimit(limit)
     lowered = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(limit, (lowered, lowered))
+
+
+def _holds(limit: int, value: int) -> bool:
+    """Say whether a limit stands, and cannot be raised again: that takes a capability, which is gone."""
+    hard = resource.getrlimit(limit)[1]
+    try:
+        resource.setrlimit(limit, (hard, hard + 1))
+    except (OSError, ValueError):
+        return 0 < hard <= value
+    return False
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> bool:
+    """Give up what root, or the first process of a namespace, may do beyond others."""
+    header = struct.pack("<Ii", _CAPABILITY_VERSION, 0)
+    libc.capset(header, bytes(24))
+    left = ctypes.create_string_buffer(24)
+    return libc.capget(header, left) == 0 and left.raw == bytes(24)
 
 
 def allow_cpu(seconds: float) -> bool:
@@ -131,43 +140,22 @@ def _close_file_system(libc: ctypes.CDLL) -> None:
         os.close(ruleset)
 
 
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-
-
-def _filter_calls(libc: ctypes.CDLL) -> None:
-    """Make the system calls of ``_DENIED`` fail with EPERM, with seccomp where the machine is known."""
-    known = _DENIED.get(platform.machine())
-    if known is None:
-        return
-    architecture, denied = known
-    code = _filter_code(architecture, denied)
-    buffer = ctypes.create_string_buffer(code)
-    program = _Program(len(code) // 8, ctypes.addressof(buffer))
-    libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
-
-
-def _filter_code(architecture: int, denied: tuple[int, ...]) -> bytes:
-    """Return the BPF program: another architecture or a denied call -> EPERM, all else allowed."""
-    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
-    refuse, allow = 0x00050000 | 1, 0x7FFF0000
-    last = len(denied) + 5  # place of the refusing instruction; the allowing one stands before it
-    steps = [
-        (load, 0, 0, 4),
-        (equal, 0, last - 2, architecture),
-        (load, 0, 0, 0),
-        (at_least, last - 4, 0, 0x40000000),  # the x32 numbers of x86-64
-    ]
-    steps += [(equal, last - 4 - place, 0, number) for place, number in enumerate(denied, 1)]
-    steps += [(give, 0, 0, allow), (give, 0, 0, refuse)]
-    return b"".join(struct.pack("<HBBI", *step) for step in steps)
-
-
 def _no_file_opens() -> bool:
     try:
         os.close(os.open("/", os.O_RDONLY))
     except OSError:
         return True
+    return False
+
+
+def _no_process_starts() -> bool:
+    try:
+        pid = os.fork()
+    except OSError:
+        return True
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
     return False
 
 

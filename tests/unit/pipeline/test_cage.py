@@ -348,7 +348,10 @@ def test_what_is_said_to_be_in_force_holds_against_an_attempt() -> None:
 
 
 def test_the_cage_reports_what_its_child_reported(cage: Cage) -> None:
-    assert set(cage.in_force) == {"memory", "cpu", "files", "no_new_privileges", "no_network"}
+    assert set(cage.in_force) == {
+        "memory", "cpu", "file_size", "descriptors", "files", "no_processes", "no_capabilities", "no_new_privileges",
+        "no_network",
+    }  # fmt: skip
     assert cage.in_force["memory"]
 
 
