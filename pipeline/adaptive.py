@@ -54,37 +54,58 @@ class Gate:
     """
 
     def __init__(self, rule: Rule, index: PacketIndex) -> None:
-        self._rule = rule
+        self._threshold = rule.threshold
+        unit = float(index.time_base)
+        # half a unit less, as containers round timestamps
+        self._min_gap = min(rule.min_gap_seconds, rule.max_gap_seconds) / unit - 0.5
+        self._max_gap = rule.max_gap_seconds / unit - 0.5
         self._pts = index.pts
-        self._base = float(index.time_base)
         self._anchors = anchors(index, rule.max_gap_seconds)
-        self._group = -1
+        self._fresh_from = 0
         self._kept_pts = 0
-        self._kept_cells: Cells | None = None
+        self._kept: _Kept | None = None
 
     def keeps(self, place: int, look: Callable[[], Cells]) -> bool:
         """Return whether this candidate is kept; ``look`` is called only where its cells are needed."""
-        group, pts = int(np.searchsorted(self._anchors, place, side="right")), int(self._pts[place])
-        fresh = group != self._group or self._kept_cells is None
-        # half a unit more, as containers round timestamps
-        gap = (pts - self._kept_pts + 0.5) * self._base
-        if not fresh and gap < min(self._rule.min_gap_seconds, self._rule.max_gap_seconds):
-            return False
-        cells = look()
-        if not fresh and gap < self._rule.max_gap_seconds and not self._changed(cells):
-            return False
-        self._group, self._kept_pts, self._kept_cells = group, pts, cells
+        pts = int(self._pts[place])
+        if self._kept is None or place >= self._fresh_from:
+            self._fresh_from = self._anchor_after(place)
+            cells = look()
+        else:
+            gap = pts - self._kept_pts
+            if gap < self._min_gap:
+                return False
+            cells = look()
+            if gap < self._max_gap and self._kept.changed_share(cells) <= self._threshold:
+                return False
+        self._kept_pts, self._kept = pts, _Kept(cells)
         return True
 
-    def _changed(self, cells: Cells) -> bool:
-        return self._kept_cells is None or changed_share(cells, self._kept_cells) > self._rule.threshold
+    def _anchor_after(self, place: int) -> int:
+        number = int(np.searchsorted(self._anchors, place, side="right"))
+        return int(self._anchors[number]) if number < len(self._anchors) else len(self._pts)
+
+
+class _Kept:
+    """The cells of a kept frame, as bounds: what lies between them has not changed.
+
+    Between two frames the decoder sweeps the caches, so each call of a library is dear: bounds save one of three.
+    """
+
+    def __init__(self, cells: Cells) -> None:
+        self._shape = cells.shape
+        self._low = np.maximum(cells, CHANGED_LEVELS) - np.uint8(CHANGED_LEVELS)
+        self._high = np.minimum(cells, 255 - CHANGED_LEVELS) + np.uint8(CHANGED_LEVELS)
+
+    def changed_share(self, cells: Cells) -> float:
+        if cells.shape != self._shape:
+            return 1.0
+        return (cells.size - cv2.countNonZero(cv2.inRange(cells, self._low, self._high))) / cells.size
 
 
 def changed_share(one: Cells, other: Cells) -> float:
     """Return the share of cells that differ by more than CHANGED_LEVELS, 0..1; 1 where the sizes differ."""
-    if one.shape != other.shape:
-        return 1.0
-    return int(np.count_nonzero(cv2.absdiff(one, other) > CHANGED_LEVELS)) / max(1, one.size)
+    return _Kept(other).changed_share(one)
 
 
 def anchors(index: PacketIndex, max_gap_seconds: float) -> NDArray[np.int64]:

@@ -1,0 +1,116 @@
+"""The adaptive sampler's rule: what it costs beside the decode, and how stale the pictures are that it passes over."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from bench.decode.figures import Figure
+from bench.decode.streams import Streams, clips_folder
+from pipeline.adaptive import Gate, Rule
+from pipeline.luma import LumaReader
+from pipeline.media import PacketIndex
+from pipeline.sampling import adaptive_rule
+
+#: clips of the shared data whose camera stands still
+STATIC_CLIPS = ("bottle_detection", "car_detection", "one_by_one_person")
+#: a point of the 160 x 90 picture is stale when it is off by more than this many grey levels
+_STALE_LEVELS = 15
+_SIDE = (160, 90)
+
+
+def measure(streams: Streams, repetitions: int) -> list[Figure]:
+    """Return the cost of the test on a 720p stream and the staleness on each clip of a static camera."""
+    shares = [_cost(streams.path("h264-720p-gop250")) for _ in range(repetitions)]
+    small = [_cost(clips_folder() / "bottle_detection.mp4") for _ in range(repetitions)]
+    figures = [
+        Figure("adaptive: luma test of every frame, 720p, CPU of decode", statistics.median(shares), 0.02,
+               spread=(max(shares) - min(shares)) / 2),
+        Figure("adaptive: the same, 640x360 (decode costs a fifth)", statistics.median(small), None,
+               spread=(max(small) - min(small)) / 2, gate=False),
+    ]  # fmt: skip
+    for name in STATIC_CLIPS:
+        ratio, worst, share = _staleness(clips_folder() / f"{name}.mp4")
+        figures += [
+            Figure(f"adaptive: p95 staleness to uniform's, {name}", ratio, 0.5),
+            Figure(f"adaptive: largest staleness to uniform's, {name}", worst, None, gate=False),
+            Figure(f"adaptive: share of frames kept, {name}", share, None, unit="of all", gate=False),
+        ]
+    return figures
+
+
+def _frames(path: Path) -> Iterator[VideoFrame]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        yield from container.decode(stream)
+
+
+def _rule() -> Rule:
+    rule = adaptive_rule({"policy": "adaptive"})
+    if rule is None:
+        raise AssertionError("the adaptive sampler has a rule")
+    return rule
+
+
+def _index(path: Path) -> PacketIndex:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        packets = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.pts is not None]
+        base = stream.time_base or Fraction(1, 1000)
+    pts, key = zip(*sorted(packets), strict=True)
+    return PacketIndex(np.array(pts, np.int64), np.array(key, np.bool_), base)
+
+
+def _cost(path: Path) -> float:
+    """Return CPU of the gate over CPU of the decode, one thread, every frame a candidate; less what the clock costs."""
+    gate, reader, tested, clock = Gate(_rule(), _index(path)), LumaReader(), 0, 0
+    began = time.thread_time_ns()
+    for place, frame in enumerate(_frames(path)):
+        before = time.thread_time_ns()
+        start = time.thread_time_ns()
+        gate.keeps(place, partial(reader.cells, frame))
+        end = time.thread_time_ns()
+        tested, clock = tested + end - start, clock + start - before
+    decoded = time.thread_time_ns() - began - tested - 2 * clock
+    return (tested - clock) / decoded
+
+
+def _staleness(path: Path) -> tuple[float, float, float]:
+    """Return p95 and largest staleness over those of a uniform choice of as many frames, and the share kept.
+
+    A frame's staleness: share of the picture that differs from the frame whose result it carries. Over the frames
+    passed over alone.
+    """
+    gate, reader = Gate(_rule(), _index(path)), LumaReader()
+    kept, pictures = list[int](), list[NDArray[np.int16]]()
+    for place, frame in enumerate(_frames(path)):
+        if gate.keeps(place, lambda frame=frame: reader.cells(frame)):  # type: ignore[misc]  # mypy cannot infer it
+            kept.append(place)
+        grey = frame.reformat(format="gray").to_ndarray()
+        pictures.append(cv2.resize(grey, _SIDE, interpolation=cv2.INTER_AREA).astype(np.int16))
+    uniform = np.unique(np.linspace(0, len(pictures), len(kept), endpoint=False).astype(np.int64))
+    own, others = _stale(pictures, np.array(kept)), _stale(pictures, uniform)
+    p95 = [float(np.percentile(each, 95)) for each in (own, others)]
+    return p95[0] / p95[1], float(own.max() / others.max()), len(kept) / len(pictures)
+
+
+def _stale(pictures: list[NDArray[np.int16]], kept: NDArray[np.int64]) -> NDArray[np.float64]:
+    places = np.setdiff1d(np.arange(len(pictures)), kept)
+    held = kept[np.searchsorted(kept, places, side="right") - 1]
+    return np.array(
+        [
+            float((np.abs(pictures[place] - pictures[other]) > _STALE_LEVELS).mean())
+            for place, other in zip(places, held, strict=True)
+        ]
+    )
