@@ -1,7 +1,7 @@
 # One command for each thing. `make` alone lists them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo setup up down status doctor test faults lint fmt bench docs clean setup-dev
+.PHONY: help demo setup up down status doctor test faults lint fmt bench bench-skipping docs clean setup-dev
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -11,7 +11,7 @@ RUN    := $(BIN)/python -m deploy.local
 T      ?=
 
 help: ## list the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## set up everything, start the stack if none is up, send a clip through it, print the result
 	@$(RUN) demo
@@ -54,6 +54,10 @@ faults: setup-dev ## kill, freeze and flush parts of a stack, and judge its hist
 
 bench: setup ## measure the queue; prints a table, then one JSON line
 	@$(BIN)/python -m bench
+
+bench-skipping: setup ## measure what skipping frames costs in answers; writes docs/figures/skipping.svg
+	@mkdir -p docs/figures
+	@$(BIN)/python -m bench.skipping --plot docs/figures/skipping.svg
 
 docs: setup-dev ## run the commands that README.md prints, as printed, and check the documents
 	@$(BIN)/python -m pytest -q tests/architecture tests/e2e/test_readme.py

@@ -1,0 +1,1 @@
+"""What skipping frames costs in answers: ``python -m bench.skipping``."""
