@@ -1,0 +1,56 @@
+"""What the cage costs, and what overlap brings: CPU beside in-process decoding, first frame, whole pipeline, memory."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.decode.figures import Figure
+from bench.decode.measuring import inside, run_once
+from bench.decode.streams import Streams
+
+STREAM = "h264-720p-gop250"
+
+
+def measure(streams: Streams, repetitions: int) -> list[Figure]:
+    """Measure each in fresh processes. Raises: MethodFailed, MissingTool."""
+    path = streams.path(STREAM)
+    return [
+        _figure(
+            f"{STREAM} stride 10: cage, CPU against in-process",
+            [one["caged"] / one["inside"] for one in _runs("overhead", path, repetitions)],
+            bar=1.03,
+        ),
+        _figure(
+            f"{STREAM}: first frame from a warm child",
+            [one["seconds"] for one in _runs("first", path, repetitions)],
+            bar=0.10,
+            unit="s",
+        ),
+        *_overlap(_runs("overlap", path, repetitions)),
+    ]
+
+
+def _overlap(runs: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    bound = [one["serial_cpu"] / one["cores"] for one in runs]
+    wall = [one["wall"] / least for one, least in zip(runs, bound, strict=True)]
+    serial = [one["serial_wall"] / least for one, least in zip(runs, bound, strict=True)]
+    name = f"{STREAM} stride 10, detect"
+    share = [one["child_mib"] / one["child_said_mib"] for one in runs]
+    return [
+        _figure(f"{name}: wall against serial CPU / cores", wall, bar=1.15),
+        _figure(f"{name}: the same of the serial loop", serial),
+        _figure(f"{name}: worker's growth", [one["worker_mib"] for one in runs], unit="MiB"),
+        _figure(f"{name}: child's peak, of the formula", share, bar=1),
+        _figure(f"{name}: child's peak", [one["child_mib"] for one in runs], unit="MiB"),
+    ]
+
+
+def _runs(mode: str, path: Path, repetitions: int) -> list[Mapping[str, Any]]:
+    return [run_once(inside("bench.decode.caged", mode, str(path))).extra for _ in range(repetitions)]
+
+
+def _figure(name: str, values: Sequence[float], *, bar: float | None = None, unit: str = "x") -> Figure:
+    return Figure(name, statistics.median(values), bar, unit=unit, spread=(max(values) - min(values)) / 2)
