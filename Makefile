@@ -1,7 +1,7 @@
 # One command for each thing. `make` alone lists them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo setup up down status doctor test faults lint fmt bench bench-skipping docs clean setup-dev
+.PHONY: help demo setup up down status doctor test faults lint fmt bench bench-skipping bench-decode docs clean setup-dev
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -58,6 +58,9 @@ bench: setup ## measure the queue; prints a table, then one JSON line
 bench-skipping: setup ## measure what skipping frames costs in answers; writes docs/figures/skipping.svg
 	@mkdir -p docs/figures
 	@$(BIN)/python -m bench.skipping --plot docs/figures/skipping.svg
+
+bench-decode: setup-dev ## measure what frames cost against decoding everything; PARTS="methods cage" REPETITIONS=3 PEERS=1
+	@$(BIN)/python -m bench.decode $(PARTS) $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(PEERS),--peers)
 
 docs: setup-dev ## run the commands that README.md prints, as printed, and check the documents
 	@$(BIN)/python -m pytest -q tests/architecture tests/e2e/test_readme.py

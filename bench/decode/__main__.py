@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import json
 import sys
 from datetime import UTC, datetime
 
 from bench.__main__ import machine
+from bench.decode import peers
 from bench.decode.figures import Figure, table
 from bench.decode.streams import MissingTool, Streams
 
@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.decode", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--peers", action="store_true", help="also measure other decoders")
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.parts) - set(PARTS)
     if unknown:
@@ -29,19 +30,23 @@ def main(arguments: list[str]) -> int:
     taken_on, taken_at = machine(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     print(f"{taken_at}, {taken_on}, medians of {chosen.repetitions}", flush=True)
     figures: list[Figure] = []
+    missing: dict[str, str] = {}
     try:
         for part in chosen.parts or PARTS:
-            if importlib.util.find_spec(f"bench.decode.{part}") is not None:
-                module = importlib.import_module(f"bench.decode.{part}")
-                figures += module.measure(Streams(), chosen.repetitions)
-    except MissingTool as missing:
-        print(f"bench: {missing}", file=sys.stderr)
+            figures += importlib.import_module(f"bench.decode.{part}").measure(Streams(), chosen.repetitions)
+        if chosen.peers:
+            others, missing = peers.measure(Streams(), chosen.repetitions)
+            figures += others
+    except MissingTool as tool:
+        print(f"bench: {tool}", file=sys.stderr)
         return 2
-    ok = bool(figures) and all(figure.ok for figure in figures)
+    ok = all(figure.ok for figure in figures)
     print(table(figures))
+    for name, reason in missing.items():
+        print(f"missing: {name}: {reason}")
     print(json.dumps(
         {"taken_at": taken_at, "machine": taken_on, "repetitions": chosen.repetitions,
-         "figures": [figure.as_json() for figure in figures], "ok": ok}
+         "figures": [figure.as_json() for figure in figures], "missing": missing, "ok": ok}
     ))  # fmt: skip
     return 0 if ok else 1
 
