@@ -24,6 +24,8 @@ from pipeline.media import MediaInfo, MediaLimits, PacketIndex
 Answer = TypeVar("Answer")
 #: what a child may have of address space: room for the pictures of an 8K film
 MEMORY_BYTES = 1536 * 1024**2
+#: as long as a pipeline may run where nobody says otherwise
+LONGEST_REQUEST_SECONDS = 3600.0
 #: of one input; what a child says beyond that is not kept
 _MAX_WARNINGS = 100
 
@@ -37,7 +39,7 @@ class Cage:
 
     def __init__(
         self, limits: MediaLimits | None = None, *, memory_bytes: int = MEMORY_BYTES,
-        answer_seconds: float = 30.0, request_seconds: float = 3600.0, recycle_after: int = 1000,
+        answer_seconds: float = 30.0, request_seconds: float = LONGEST_REQUEST_SECONDS, recycle_after: int = 1000,
     ) -> None:  # fmt: skip
         """Set bounds; the child starts with the first request, or with the ``with`` block.
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from pipeline.cage import Cage
+from pipeline.cage import LONGEST_REQUEST_SECONDS, Cage
 from pipeline.media import MediaLimits
 from pipeline.pipelines.catalog import load_pipelines
 from storage.database import Database
@@ -170,7 +170,12 @@ def _open_cage(settings: WorkerSettings) -> Cage:
         max_duration_seconds=settings.max_duration_seconds,
         max_pixels=settings.max_pixels,
     )
-    return Cage(limits, memory_bytes=settings.cage_memory_bytes, answer_seconds=settings.cage_answer_seconds)
+    return Cage(
+        limits,
+        memory_bytes=settings.cage_memory_bytes,
+        answer_seconds=settings.cage_answer_seconds,
+        request_seconds=max((LONGEST_REQUEST_SECONDS, *settings.max_runtimes.values())),
+    )
 
 
 def _limits(settings: WorkerSettings) -> Limits:
