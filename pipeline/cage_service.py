@@ -135,7 +135,7 @@ class Service:
             with self._near(descriptor, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
                 feed = Feed(flags, fresh_starts(indexed.scan, flags), start, packets, indexed.scan.top_layer)
                 for place, frame in decode_places(video, index, feed, wanted, Damage(), tick=tick):
-                    looks.append((place, reader.cells(frame)))
+                    looks.append((place, reader.cells(frame).copy()))
         threshold, kept = pick_threshold(looks, Rule.of(head["gate"]), index, head["keep"])
         return {"type": "result", "threshold": threshold, "kept": kept}, b""
 

@@ -31,7 +31,7 @@ class LumaReader:
         self._layout = _Layout()
 
     def cells(self, frame: VideoFrame) -> Cells:
-        """Return a frame's cells; the array is the caller's own."""
+        """Return a frame's cells: for 8-bit luma a view that is valid only while the frame is."""
         plane = frame.planes[0]
         known = (frame.format.name, plane.height, plane.width, plane.line_size)
         if known != self._known:
@@ -43,7 +43,7 @@ class LumaReader:
         found: NDArray[Any] = np.ndarray(
             layout.shape, layout.kind, cast("memoryview", plane), layout.first, layout.strides
         )
-        return found.copy() if layout.kind == _BYTE else (found >> layout.shift).astype(np.uint8)
+        return found if layout.kind == _BYTE else (found >> layout.shift).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
