@@ -1,7 +1,7 @@
 # One command for each thing. `make` alone lists them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo setup up down status doctor test faults lint fmt bench bench-skipping bench-decode docs clean setup-dev
+.PHONY: help demo setup up down status doctor test faults lint fmt bench bench-skipping bench-decode bench-mutations docs clean setup-dev
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -61,6 +61,9 @@ bench-skipping: setup ## measure what skipping frames costs in answers; writes d
 
 bench-decode: setup-dev ## measure what frames cost against decoding everything; PARTS="methods cage" REPETITIONS=3 PEERS=1
 	@$(BIN)/python -m bench.decode $(PARTS) $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(PEERS),--peers)
+
+bench-mutations: setup-dev ## open ten thousand spoiled files in the cage, and files that name others; SEED=1 COUNT=10000
+	@$(BIN)/python -m bench.mutations $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT))
 
 docs: setup-dev ## run the commands that README.md prints, as printed, and check the documents
 	@$(BIN)/python -m pytest -q tests/architecture tests/e2e/test_readme.py
