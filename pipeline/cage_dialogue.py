@@ -19,7 +19,7 @@ from pipeline.cage_wire import NO_MEMORY, GoneError, StoppedError, pack, receive
 
 _TICK_SECONDS = 0.5
 #: pictures are told of in groups, as each waking of the parent costs it more than the copy; none waits longer than this
-_GROUP_SECONDS = 0.1
+_GROUP_SECONDS = 0.25
 _MAX_REQUEST_BYTES = 64 << 20
 
 
