@@ -137,6 +137,27 @@ def test_a_long_video_gives_the_same_rows_in_many_segments_as_in_one(
     assert not done_twice(bed.events(cut))
 
 
+def test_a_budgets_threshold_reaches_every_segment_and_stands_in_the_result(
+    bed: Bed, station: Station, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", seconds=6.0)
+    params = {"sampler": {"policy": "adaptive", "stride": 1, "budget": 0.2, "max_gap_seconds": 1.0}}
+    whole = bed.submit(clip, size_class="long", params=params)
+    Runner(station).work()
+    cut = bed.submit(clip, size_class="long", params=params)
+    Runner(replace(station, limits=replace(station.limits, segment_seconds=0.02))).work()
+    one, many, rows = bed.jobs.get(whole), bed.jobs.get(cut), rows_of(bed, cut)
+    assert many.segments_total > 2
+    assert rows == rows_of(bed, whole)
+    assert many.summary == one.summary
+    assert many.media is not None
+    assert many.summary is not None
+    assert {row["sampler"] for row in rows} == {f"adaptive:{many.media['extra']['sampler']['threshold']:g}"}
+    inferred = sum(row["carried_from"] is None for row in rows)
+    assert (many.frames, many.summary["frames"], many.summary["inferred"]) == (150, 150, inferred)
+    assert 0.1 * 150 < inferred < 0.25 * 150
+
+
 def test_many_segments_are_rung_for(bed: Bed, station: Station, rung: Rung, tmp_path: Path) -> None:
     bed.submit(make_clip(tmp_path / "clip.mp4", seconds=6.0), size_class="long")
     Runner(replace(station, limits=replace(station.limits, segment_seconds=0.02, shift_seconds=0.0001))).work(
