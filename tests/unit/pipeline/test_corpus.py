@@ -9,7 +9,6 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,12 +24,8 @@ from tests.reference_decode import Reference, reference_decode
 Film = tuple[Path, Reference]
 EXAMPLES = int(os.environ.get("CORPUS_EXAMPLES", "250"))
 SEED = int(os.environ.get("CORPUS_SEED", "1"))
-#: wrong today; each is a defect to be mended, and leaves this table with it
-KNOWN_WRONG = {}
 #: what a full decode complains of too
 DAMAGED = {"cut.mkv"}
-#: called damaged today, since an edit list shows less than the file announces; a defect to be mended
-FALSE_ALARMS: set[str] = set()
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +45,6 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Film]:
         return made[name]
 
     return film
-
-
-def named(names: list[str]) -> list[Any]:
-    """The names as parameters of a test."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=KNOWN_WRONG[name], strict=False))
-        if name in KNOWN_WRONG else name for name in names
-    ]  # fmt: skip
 
 
 def assert_shown(frames: list[Frame], film: Film) -> None:
@@ -85,7 +72,7 @@ def choices(count: int) -> dict[str, np.ndarray]:
     return chosen | {"the end": np.arange(count * 2 // 3, count), "the start": np.arange(count // 4)}
 
 
-@pytest.mark.parametrize("name", named(barcodes.NAMES))
+@pytest.mark.parametrize("name", barcodes.NAMES)
 def test_all_frames_are_those_of_a_full_decode(cage: Cage, films: Callable[[str], Film], name: str) -> None:
     path, reference = films(name)
     cage.probe(path)
@@ -96,10 +83,10 @@ def test_all_frames_are_those_of_a_full_decode(cage: Cage, films: Callable[[str]
     if index.timed:
         assert index.pts.tolist() == reference.pts == [frame.pts for frame in frames]
     called_damaged = "media.damaged" in {warning["code"] for warning in cage.warnings}
-    assert called_damaged == (name in DAMAGED) or name in FALSE_ALARMS
+    assert called_damaged == (name in DAMAGED)
 
 
-@pytest.mark.parametrize("name", named(barcodes.NAMES))
+@pytest.mark.parametrize("name", barcodes.NAMES)
 def test_any_choice_of_frames_gives_the_same_pictures(cage: Cage, films: Callable[[str], Film], name: str) -> None:
     path, reference = films(name)
     for said, wanted in choices(len(cage.index(path))).items():
@@ -111,7 +98,7 @@ def test_any_choice_of_frames_gives_the_same_pictures(cage: Cage, films: Callabl
 @st.composite
 def wishes(draw: st.DrawFn) -> tuple[str, int, int, int, int]:
     """A film and a choice in it: from, to, every so many, and which bits of a pattern laid over it are left out."""
-    name = draw(st.sampled_from([name for name in barcodes.NAMES if name not in KNOWN_WRONG]))
+    name = draw(st.sampled_from(barcodes.NAMES))
     first, length = draw(st.integers(0, 89)), draw(st.integers(1, 90))
     return name, first, length, draw(st.integers(1, 40)), draw(st.integers(0, 2**16 - 1))
 
