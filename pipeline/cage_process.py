@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -30,7 +29,6 @@ from pipeline.media import MediaLimits
 _START_SECONDS = 60.0
 #: how long an unwanted answer may take to stop before the child is ended instead
 _STOP_SECONDS = 5.0
-_PIPE_BYTES = 1 << 20
 #: types of the message that closes an answer
 _LAST = ("end", "error", "result")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -58,8 +56,6 @@ class CageProcess:
         tokens_end, tokens = os.pipe()
         self._tokens = Tokens(tokens)
         life_end, self._life = os.pipe()
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._control.settimeout(answer_seconds)
         ends = (control_end.fileno(), answers_end, tokens_end, life_end)
         settings = {

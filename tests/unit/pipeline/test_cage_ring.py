@@ -212,6 +212,31 @@ def test_two_hundred_inputs_leave_nothing_behind(tmp_path: Path, clip: Path) -> 
     assert held()[0] < before[0]
 
 
+def test_the_child_decodes_ahead_until_its_slots_are_full_and_no_further(clip: Path) -> None:
+    with Cage() as cage:
+        frames = cage.frames(clip, np.arange(60))
+        next(frames)
+        pid = cage.pid or 0
+        come_to_rest(pid)
+        os.kill(pid, signal.SIGKILL)
+        ahead: list[int] = []
+        with pytest.raises(CageError):
+            ahead.extend(frame.index for frame in frames)
+    assert ahead == list(range(1, 9))
+
+
+def come_to_rest(pid: int) -> None:
+    """Wait until a process waits, and has used no processor time for a while."""
+    clock, used, since = (~pid << 3) | 2, -1.0, time.monotonic()
+    end = since + 60
+    while time.monotonic() - since < 0.3:
+        assert time.monotonic() < end
+        sleeps = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+        if not sleeps or time.clock_gettime(clock) != used:
+            used, since = time.clock_gettime(clock), time.monotonic()
+        time.sleep(0.01)
+
+
 def test_each_frame_has_its_own_memory_however_often_the_slots_are_used_again(clip: Path) -> None:
     with Cage() as cage:
         frames = list(cage.frames(clip, np.arange(60)))
