@@ -61,16 +61,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_child_that_lies_about_a_frame_is_ended(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, lie: str, told: str
 ) -> None:
+    monkeypatch.setattr(sys, "executable", str(write_liar(tmp_path, lie)))
     with Cage(answer_seconds=10) as cage:
-        with monkeypatch.context() as replaced:
-            replaced.setattr(sys, "executable", str(write_liar(tmp_path, lie)))
-            cage.kill()
-            with pytest.raises(CageError) as caught:
-                list(cage.frames(clip, np.array([0, 2, 4]), width=100))
+        with pytest.raises(CageError) as caught:
+            list(cage.frames(clip, np.array([0, 2, 4]), width=100))
         assert caught.value.code == "cage.crashed"
         assert told in caught.value.message
         assert cage.pid is None
-        assert [read_barcode(frame.image) for frame in cage.frames(clip, np.array([3]))] == [3]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +182,7 @@ def test_a_child_that_dies_amid_a_frame_costs_that_request_alone(
             cage.kill()
             with pytest.raises(CageError, match="SIGSEGV"):
                 list(cage.frames(clip, np.array([0])))
-        assert len(list(cage.frames(clip, np.arange(60)))) == 60
+        assert [read_barcode(frame.image) for frame in cage.frames(clip, np.array([3, 59]))] == [3, 59]
 
 
 def test_two_hundred_inputs_leave_nothing_behind(tmp_path: Path, clip: Path) -> None:
