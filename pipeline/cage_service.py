@@ -46,6 +46,10 @@ class _Indexed:
     warnings: tuple[Mapping[str, str], ...]
 
 
+class _UnknownPlace(IndexError):
+    """The caller asked for a frame beyond the last; no decoder's IndexError is meant."""
+
+
 class Service:
     """Answers requests on open descriptors, one at a time."""
 
@@ -78,7 +82,7 @@ class Service:
             yield NO_MEMORY, b""
         except PipelineError as error:
             yield _error(type(error).__name__, error.code, error.message, error.advice)
-        except IndexError as error:
+        except _UnknownPlace as error:
             yield _error("IndexError", "frames.unknown", str(error))
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises must not end the conversation
             yield _error("CageError", "cage.crashed", f"The decoder failed with {type(error).__name__}.")
@@ -220,7 +224,7 @@ def _error(kind: str, code: str, message: str, advice: str | None = None) -> Mes
 
 def _check_places(wanted: NDArray[np.int64], count: int) -> None:
     if len(wanted) and int(wanted[-1]) >= count:
-        raise IndexError(f"place {int(wanted[-1])} of an input of {count} frames")
+        raise _UnknownPlace(f"place {int(wanted[-1])} of an input of {count} frames")
 
 
 def _nothing_to_see() -> MediaError:

@@ -15,6 +15,7 @@ from fractions import Fraction
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from pipeline.errors import MediaError
@@ -50,6 +51,13 @@ class OpenVideo:
     def time_base(self) -> Fraction:
         """Seconds per unit of this stream's timestamps."""
         return self.stream.time_base or Fraction(1, 1000)
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """Yield the packets of the video in decoding order, and empty ones. Raises: av.error.FFmpegError, EOFError."""
+        try:
+            yield from self.container.demux(self.stream)
+        except IndexError:
+            return  # another stream turned up on the way; PyAV stumbles over it after the last packet
 
     @property
     def guessed_times(self) -> bool:

@@ -59,7 +59,7 @@ def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) ->
     nal_bytes = nal_length(codec, video.stream.codec_context.extradata)
     first_key: int | None = None
     try:
-        for packet in video.container.demux(video.stream):
+        for packet in video.packets():
             tick()
             if not packet.size:
                 continue

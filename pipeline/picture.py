@@ -41,9 +41,20 @@ class Turn:
         return np.ascontiguousarray(turned)
 
 
+#: by degrees clockwise
+_TURNS = {
+    90: Turn(swap=True, mirror_x=True),
+    180: Turn(mirror_x=True, mirror_y=True),
+    270: Turn(swap=True, mirror_y=True),
+}
+
+
 def turn_of(frame: VideoFrame) -> Turn:
     """Read the display matrix that a phone writes beside the picture."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside it lies what PyAV has no name for, as EXIF; the angle is told all the same
+        return _TURNS.get(-frame.rotation % 360, Turn())
     if matrix is None:
         return Turn()
     a, b, _, c, d = struct.unpack("=5i", bytes(cast(SideData, matrix))[:20])

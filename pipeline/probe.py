@@ -102,7 +102,7 @@ def _first_turn(video: OpenVideo) -> Turn:
     """Decode up to the first picture, which carries the rotation."""
     context = video.stream.codec_context
     try:
-        for tried, packet in enumerate(video.container.demux(video.stream)):
+        for tried, packet in enumerate(video.packets()):
             last = not packet.size or tried >= _PACKETS_TRIED
             for frame in _decoded(context, packet if packet.size else None) + (_decoded(context, None) if last else []):
                 return turn_of(frame)

@@ -53,7 +53,7 @@ def packets_from_start(video: OpenVideo) -> tuple[int, Packets]:
 
 
 def _packets(video: OpenVideo) -> Packets:
-    return (packet for packet in video.container.demux(video.stream) if packet.size)
+    return (packet for packet in video.packets() if packet.size)
 
 
 def _worthwhile(video: OpenVideo, scan: PacketScan, first: int) -> bool:

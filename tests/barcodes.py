@@ -175,6 +175,11 @@ def _transport(folder: Path) -> Path:
     return Clip("sound.ts", options=_SHORT).write(folder)
 
 
+def _exif(folder: Path, name: str, orientation: int) -> Path:
+    source = Clip("plain.avi", codec="mjpeg", pixel_format="yuvj420p", frames=30).write(folder)
+    return crafted.with_exif(source, folder / name, orientation)
+
+
 def _edited(folder: Path, name: str, *edits: tuple[int, int]) -> Path:
     """Show parts of a film, as an edit list says; (milliseconds, first picture) of each, first picture -1: nothing."""
     source = Clip(f"whole.{name}", options={**_FAST, "g": "12"}).write(folder)
@@ -219,6 +224,9 @@ DERIVED: dict[str, Callable[[Path], Path]] = {
         _transport(folder), folder / "first_pts_only.ts", lambda number: number > 0
     ),
     "packed_b.avi": crafted.packed,
+    "gains_sound.ts": lambda folder: crafted.gaining_sound(folder, "gains_sound.ts"),
+    "exif.avi": lambda folder: _exif(folder, "exif.avi", 1),
+    "exif_turned.avi": lambda folder: _exif(folder, "exif_turned.avi", 6),
     "grows.ts": lambda folder: crafted.growing(folder, "grows.ts"),
     "grows.h264": lambda folder: crafted.growing(folder, "grows.h264"),
 }
@@ -236,12 +244,13 @@ NUMBERS: dict[str, Sequence[int]] = {
     **dict.fromkeys(("starts_open.mp4", "starts_open.mkv", "starts_open.ts"), range(30, 90)),
     **dict.fromkeys(("starts_open_hevc.mp4", "starts_open_hevc.ts"), range(30, 90)),
     "joined.ts": [*range(40), *range(40)],
+    "gains_sound.ts": [*range(30), *range(60)],
     "grows.ts": [*range(30), *range(60)],
     "grows.h264": [*range(30), *range(60)],
     "vp8_hidden_frames.webm": [number for number in range(90) if number not in (5, 21)],
 }
 #: quarter turns, clockwise, that make the clip upright
-TURNS = {"turned_90.mp4": 1, "turned_90_hevc.mov": 1, "turned_180.mp4": 2, "turned_270.mp4": 3}
+TURNS = {"turned_90.mp4": 1, "turned_90_hevc.mov": 1, "turned_180.mp4": 2, "turned_270.mp4": 3, "exif_turned.avi": 1}
 
 
 def numbers(name: str) -> Sequence[int]:

@@ -19,11 +19,13 @@ _VIDEO_PID = 0x100
 _CLOCK_ENDS = 1 << 33
 
 
-def audio_first(path: Path, frames: int = 90) -> Path:
-    """Write a film whose first stream is sound, and whose packets begin with it."""
+def audio_first(path: Path, frames: int = 90, *, film_first: bool = False) -> Path:
+    """Write a film whose first stream is sound, and whose packets begin with it; film_first: the other way round."""
     with av.open(str(path), "w") as container:
-        sound = container.add_stream("aac", rate=48000)
-        film = container.add_stream("libx264", rate=25, options=dict(_FAST))
+        names = ("libx264", "aac") if film_first else ("aac", "libx264")
+        streams = {name: container.add_stream(name, rate=25 if name == "libx264" else 48000) for name in names}
+        sound, film = streams["aac"], streams["libx264"]
+        film.codec_context.options = dict(_FAST)
         film.width, film.height, film.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(frames):
             for part in (2 * number, 2 * number + 1):  # 1024 samples: about half a picture's time
@@ -140,6 +142,28 @@ def _not_coded(number: int) -> bytes:
     bits = f"01{0}1{number % 25:05b}10" + "0"
     bits += "1" * (-len(bits) % 8)
     return b"\0\0\1\xb6" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def with_exif(source: Path, target: Path, orientation: int) -> Path:
+    """Put what cameras write into each JPEG of a film: a block of EXIF with its orientation."""
+    tiff = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    block = b"\xff\xe1" + struct.pack(">H", 8 + len(tiff)) + b"Exif\0\0" + tiff
+
+    def change(number: int, packet: av.Packet) -> av.Packet:
+        told = av.Packet(b"\xff\xd8" + block + bytes(packet)[2:])
+        told.pts, told.dts, told.time_base = packet.pts, packet.dts, packet.time_base
+        told.is_keyframe = True
+        return told
+
+    return remux(source, target, change=change)
+
+
+def gaining_sound(folder: Path, name: str) -> Path:
+    """Write a transport stream that is silent first; then a stream of sound turns up beside the pictures."""
+    silent = Clip(f"silent.{name}", frames=30, options=_FAST).write(folder)
+    sounding = audio_first(folder / f"sounding.{name}", frames=60, film_first=True)
+    (folder / name).write_bytes(silent.read_bytes() + sounding.read_bytes())
+    return folder / name
 
 
 def growing(folder: Path, name: str) -> Path:

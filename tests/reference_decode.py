@@ -16,6 +16,7 @@ import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,19 +78,28 @@ def _decode(path: str) -> Reference:
             if stream is None:
                 return shown
             stream.codec_context.thread_count = 1  # threads conceal damage in another way each time
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:
-                    continue
-                for frame in frames:
-                    picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                    shown.pts.append(frame.pts)
-                    shown.checksums.append(zlib.crc32(np.ascontiguousarray(picture)))
-                    shown.sizes.append(list(picture.shape[:2]))
+            try:
+                for packet in container.demux(stream):
+                    _show(shown, stream.codec_context, packet)
+            except (av.FFmpegError, IndexError):  # the latter where PyAV ends and another stream had turned up
+                _show(shown, stream.codec_context, None)
     except av.FFmpegError:
-        pass  # what came before the end that cannot be read counts
+        pass
     return shown
+
+
+def _show(shown: Reference, context: Any, packet: Any) -> None:
+    import av
+
+    try:
+        frames = context.decode(packet)
+    except (av.FFmpegError, EOFError):
+        return
+    for frame in frames:
+        picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+        shown.pts.append(frame.pts)
+        shown.checksums.append(zlib.crc32(np.ascontiguousarray(picture)))
+        shown.sizes.append(list(picture.shape[:2]))
 
 
 def _main() -> None:

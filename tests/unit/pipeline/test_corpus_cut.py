@@ -102,6 +102,16 @@ def test_a_film_cut_at_any_tenth_shows_what_a_full_decode_shows(cage: Cage, tmp_
     assert shown[-1] >= 70
 
 
+def test_a_stream_that_turns_up_on_the_way_ends_nothing(cage: Cage, tmp_path: Path) -> None:
+    data = bytearray(Clip("film.ts", frames=300, options=SHORT).write(tmp_path).read_bytes())
+    starts = [place for place in range(0, len(data), 188) if data[place + 1] & 0x5F == 0x41 and not data[place + 2]]
+    data[starts[-40] + 2] = 4  # a picture that nobody refers to goes to a stream of which nothing was said
+    path = tmp_path / "strays.ts"
+    path.write_bytes(data)
+    reference = reference_decode(path)
+    assert assert_choices(cage, path, reference) == len(reference.pts) >= 298
+
+
 @pytest.mark.parametrize("clip", [clip for clip in WHOLE if clip.name.endswith(".ts")], ids=lambda clip: clip.name)
 @pytest.mark.parametrize("every", [3000, 7000, 11_000])
 def test_holes_in_a_transport_stream_change_no_picture_that_is_shown(
