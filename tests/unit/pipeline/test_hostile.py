@@ -1,4 +1,4 @@
-"""Spoiled media, and files that name others, reach nothing but the cage. ``make bench-mutations`` tries ten thousand."""
+"""Spoiled media, and files that name others, reach nothing but the cage; ``make bench-mutations`` tries 10,000."""
 
 from __future__ import annotations
 
