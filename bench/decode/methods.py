@@ -32,6 +32,7 @@ CASES = (
     Case("h264-720p-gop250", "150", 0.42, 0.36),
     Case("h264-720p-gop30", "150", 0.10, None, 10),
     Case("h264-720p-gop12", "60", 0.10, None, 10),
+    Case("h264-720p-gop12", "150", 0.10, None, 10),
     Case("h264-720p-gop250", "keyframes", 0.09, None, 10),
     Case("h264-720p-gop250", "1", 1.20, None, 0.90),
     Case("hevc-720p-gop250", "10", 0.66),
