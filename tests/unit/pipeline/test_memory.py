@@ -9,8 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline.cage import Cage
 from pipeline.media import MediaInfo
 from pipeline.memory import BATCH_BYTES, MIB, ahead, batch_frames, peak
 from tests.media import Clip
@@ -97,6 +100,21 @@ def test_peak_memory_stays_within_the_formula_whatever_the_length(tmp_path: Path
         assert one["child"] <= said["child_bytes"] + shared + SLACK_BYTES
     assert found[12]["worker"] - found[1]["worker"] < SLACK_BYTES
     assert found[12]["child"] - found[1]["child"] < SLACK_BYTES
+
+
+@pytest.mark.parametrize(("name", "mode"), [("deep.tiff", "F"), ("clear.png", "RGBA"), ("lossy.webp", "RGB")])
+def test_a_still_takes_no_more_than_the_formula_says(tmp_path: Path, name: str, mode: str) -> None:
+    small = np.random.default_rng(1).integers(0, 255, (200, 300, 4), np.uint8)
+    picture = Image.fromarray(np.tile(small, (8, 8, 1))).convert("RGB" if mode == "F" else mode)
+    (picture.convert("L").convert("F") if mode == "F" else picture).save(tmp_path / name)
+    with Cage() as cage:
+        media = cage.probe(tmp_path / name)
+        (frame,) = cage.frames(tmp_path / name, np.zeros(1, np.int64))
+        lines = Path(f"/proc/{cage.pid}/status").read_text().splitlines()
+        child = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    said = peak(media, width=None, batch_size=8, cage_memory_bytes=1 << 40)
+    assert frame.image.nbytes == said.frame_bytes
+    assert child <= said.child_bytes + said.frame_bytes
 
 
 def film(**facts: object) -> MediaInfo:
