@@ -1,8 +1,8 @@
 """Two hours of 1080p at one frame per 10 s through the cage, against decoding just the wanted groups of pictures.
 
 ``python -m bench.decode.long_video product|groups FILE`` is one measured run. The comparison knows from the start what
-the product has to find out: where the wanted frames are. It jumps to the keyframe before each, decodes from there to the
-wanted frame as PyAV does by default, and converts nothing.
+the product has to find out: where the wanted frames are. It jumps to the keyframe before each, decodes from there to
+the wanted frame as PyAV does by default, and converts nothing.
 """
 
 from __future__ import annotations
