@@ -178,7 +178,7 @@ class Service:
                 yield from sieve.told(1 if kept else SKIPPED_IN_MESSAGE)
                 if not kept:
                     continue
-                turn = turns.of(frame)
+                turn, source = turns.of(frame), source if all(source) else (frame.width, frame.height)
                 full = source[::-1] if turn.swap else source
                 size = shrunk(*full, head["width"])
                 yield _frame(place, indexed.index, upright(frame, reformatter, size, turn), size[0] / full[0])
