@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _START = """
-import json, math, mmap, os, socket, struct, sys, time
+import json, math, mmap, os, resource, socket, struct, sys, time
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 sys.path.insert(0, {root!r})
 from pipeline.cage_wire import pack, receive_request
 control, answers, tokens = socket.socket(fileno=int(sys.argv[5])), int(sys.argv[6]), int(sys.argv[7])
