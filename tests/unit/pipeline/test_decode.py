@@ -133,16 +133,6 @@ def test_pictures_that_change_size_amid_the_film_keep_the_first_size(cage: Cage,
     assert [read_barcode(frame.image) for frame in frames] == [*range(25), *range(50)]
 
 
-def test_a_film_that_tells_its_size_in_no_header_is_shown_at_that_of_its_pictures(cage: Cage, tmp_path: Path) -> None:
-    path = Clip("flash.flv", codec="flv", frames=20, options={"g": "5"}).write(tmp_path)
-    data = bytearray(path.read_bytes())
-    first_picture = data.index(b"\0\0\x84")  # the picture start code of Sorenson's H.263
-    data[first_picture : first_picture + 3] = b"\xff\xff\xff"
-    path.write_bytes(data)
-    frames = list(cage.frames(path, np.arange(len(cage.index(path))), width=80))
-    assert {frame.image.shape for frame in frames} == {(48, 80, 3)}
-
-
 def test_shrinking_averages_instead_of_dropping_pixels(cage: Cage, tmp_path: Path) -> None:
     def stripes(number: int, width: int, height: int) -> Picture:
         picture = np.zeros((height, width, 3), np.uint8)
