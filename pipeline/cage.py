@@ -19,7 +19,7 @@ from pipeline.cage_process import CageProcess
 from pipeline.cage_wire import GoneError, Tick, no_tick
 from pipeline.errors import MediaError
 from pipeline.frame import Frame, Skipped
-from pipeline.media import MediaInfo, MediaLimits, PacketIndex
+from pipeline.media import MediaInfo, MediaLimits, PacketIndex, Parts
 
 Answer = TypeVar("Answer")
 #: what a child may have of address space: room for the pictures of an 8K film
@@ -72,12 +72,21 @@ class Cage:
         self._warnings = []
         return self._ask(path, {"op": "probe"}, lambda head, _: media_info(head))
 
-    def index(self, path: Path, tick: Tick = no_tick) -> PacketIndex:
+    def index(self, path: Path, tick: Tick = no_tick, *, parts: Parts | None = None) -> PacketIndex:
         """Read the packets without decoding; ``tick`` is called about twice a second, and may raise to stop it.
 
-        Raises: MediaError, CageError, CageUnavailable, and what ``tick`` raises.
+        parts: where not all of the file is on the disk. Raises: MediaError, CageError, CageUnavailable, and what
+        ``tick`` and ``parts.fill`` raise.
         """
-        return self._ask(path, {"op": "index"}, lambda head, payload: packet_index(head, payload, self._limits), tick)
+        read = lambda head, payload: packet_index(head, payload, self._limits)  # noqa: E731 - one line of two
+        return self._ask(path, {"op": "index"}, read, tick, parts=parts)
+
+    def packets(self, path: Path, tick: Tick = no_tick) -> bytes:
+        """Return what ``Parts.known`` needs: all that an index pass finds of a video; nothing for an image.
+
+        ``tick`` and errors as in ``index``.
+        """
+        return self._ask(path, {"op": "packets"}, lambda _, payload: bytes(payload), tick)
 
     def pick_threshold(
         self, path: Path, wanted: NDArray[np.int64], gate: Mapping[str, float], keep: int, tick: Tick = no_tick
@@ -92,16 +101,16 @@ class Cage:
     @overload
     def frames(
         self, path: Path, wanted: NDArray[np.int64], *, width: int | None = ..., report_from: int = ...,
-        gate: None = None,
+        gate: None = None, parts: Parts | None = ...,
     ) -> Iterator[Frame]: ...  # fmt: skip
     @overload
     def frames(
         self, path: Path, wanted: NDArray[np.int64], *, width: int | None = ..., report_from: int = ...,
-        gate: Mapping[str, float] | None,
+        gate: Mapping[str, float] | None, parts: Parts | None = ...,
     ) -> Iterator[Frame | Skipped]: ...  # fmt: skip
     def frames(
         self, path: Path, wanted: NDArray[np.int64], *, width: int | None = None, report_from: int = 0,
-        gate: Mapping[str, float] | None = None,
+        gate: Mapping[str, float] | None = None, parts: Parts | None = None,
     ) -> Iterator[Frame | Skipped]:  # fmt: skip
         """Yield the wanted frames in order.
 
@@ -110,10 +119,11 @@ class Cage:
         come with report=False. Damage on the way is told by ``warnings`` afterwards, not raised, as long as
         a frame could be had. Closing the generator early stops the decoding. gate: the numbers of the adaptive rule
         (``Rule.as_json``); frames that it passes over are told as Skipped, and cost no conversion and no hand-over.
-        Raises: MediaError (nothing could be decoded), CageError, CageUnavailable.
+        parts: where not all of the file is on the disk.
+        Raises: MediaError (nothing could be decoded), CageError, CageUnavailable, and what ``parts.fill`` raises.
         """
         asked = {"op": "frames", "width": width, "gate": None if gate is None else dict(gate)}
-        return self._stream(path, _rising(wanted), asked, report_from)
+        return self._stream(path, _rising(wanted), asked, report_from, parts)
 
     @property
     def warnings(self) -> tuple[dict[str, str], ...]:
@@ -140,10 +150,10 @@ class Cage:
             self._process.kill("killed on demand")
 
     def _stream(
-        self, path: Path, places: NDArray[np.int64], asked: Mapping[str, Any], report_from: int
+        self, path: Path, places: NDArray[np.int64], asked: Mapping[str, Any], report_from: int, parts: Parts | None
     ) -> Iterator[Frame | Skipped]:
         check = FrameCheck(places, asked["width"], self._limits)
-        with self._request(path, asked, places.tobytes()) as process:
+        with self._request(path, asked, places.tobytes(), parts) as process:
             head, _ = self._next(process)
             while head["type"] in ("frame", "skipped"):
                 try:
@@ -158,13 +168,15 @@ class Cage:
 
     def _ask(
         self, path: Path, asked: Mapping[str, Any], read: Callable[[Mapping[str, Any], bytearray], Answer],
-        tick: Tick = no_tick, payload: bytes = b"",
+        tick: Tick = no_tick, payload: bytes = b"", *, parts: Parts | None = None,
     ) -> Answer:  # fmt: skip
-        with self._request(path, asked, payload) as process:
+        with self._request(path, asked, payload, parts) as process:
             return read(*self._next(process, lambda: _ticked(process, tick)))
 
     @contextmanager
-    def _request(self, path: Path, head: Mapping[str, Any], payload: bytes) -> Iterator[CageProcess]:
+    def _request(
+        self, path: Path, head: Mapping[str, Any], payload: bytes, parts: Parts | None
+    ) -> Iterator[CageProcess]:
         """Send a request about a file and keep the child for its answer alone."""
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("the cage is still answering another request; close it first")
@@ -172,7 +184,10 @@ class Cage:
             with _opened(path) as descriptor:
                 self._count_input(path)
                 process = self._running()
-                process.request(head, payload, descriptor)
+                if parts is None:
+                    process.request(head, payload, descriptor)
+                else:
+                    process.request({**head, "known": len(parts.known)}, payload + parts.known, descriptor, parts.fill)
             try:
                 yield process
             except GoneError as lie:

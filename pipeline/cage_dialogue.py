@@ -33,6 +33,7 @@ class Dialogue:
         self._slots: Slots | None = None
         self._untold = bytearray()
         self._waiting, self._group = 0, 1
+        self._stopped = False
         self._cpu_seconds = 2 * answer_seconds + 5
         self._said_at = self._allowed_at = time.monotonic()
         self._poll = select.poll()
@@ -48,8 +49,9 @@ class Dialogue:
             if head["op"] == "stop":
                 continue  # crossed with the end of the answer it was meant for
             self._allow_cpu()
+            self._stopped = False
             try:
-                self._answer(service.answer(head, payload, descriptor, self.tick))
+                self._answer(service.answer(head, payload, descriptor, self.tick, self.ask))
             finally:
                 if descriptor is not None:
                     os.close(descriptor)
@@ -118,6 +120,20 @@ class Dialogue:
             self._flush()
         elif silent > _TICK_SECONDS:
             self.say({"type": "tick"})
+
+    def ask(self, start: int, stop: int) -> None:
+        """Have the parent put these bytes of the input on the disk; raise StoppedError when it wants no more.
+
+        Again and again, since libav takes the first one for an end of the file, and reads elsewhere.
+        """
+        if self._stopped:
+            raise StoppedError
+        self.say({"type": "need", "start": start, "stop": stop})
+        head, _, _ = receive_request(self._control, 0)
+        self._allow_cpu()
+        self._stopped = head["op"] != "have"
+        if self._stopped:
+            raise StoppedError
 
     def _flush(self) -> None:
         write_all(self._answers, bytes(self._untold))

@@ -13,7 +13,7 @@ _SKIPPED = frozenset(
     {"av.__main__", "av.datasets", "PIL.__main__", "PIL.report", "PIL.ImageQt", "PIL.ImageTk", "PIL.ImageShow",
      "PIL._tkinter_finder", "PIL._imagingtk"}
 )  # fmt: skip
-_CODECS = ("ascii", "latin_1", "utf_8", "utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "cp1252")
+_CODECS = ("ascii", "latin_1", "utf_8", "utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "cp1252", "cp437")
 
 
 def preload() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class CageProcess:
         self._max_slot_bytes = limits.max_pixels * 3
         self._ring: Ring | None = None
         self._answering = False
+        self._fill: Callable[[int, int], None] | None = None
+        self._input_bytes = 0
         self._ready: dict[str, bool] | None = None
         self._why_ended: str | None = None
         self._errors = os.memfd_create("cage-errors", os.MFD_CLOEXEC)
@@ -102,9 +104,16 @@ class CageProcess:
             self._ready = {str(name): bool(value) for name, value in head["in_force"].items()}
         return self._ready
 
-    def request(self, head: Mapping[str, Any], payload: bytes, descriptor: int) -> None:
-        """Send a request with an open input. Raises: CageError, CageUnavailable."""
+    def request(
+        self, head: Mapping[str, Any], payload: bytes, descriptor: int, fill: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Send a request with an open input; ``fill``: puts bytes of it on the disk.
+
+        Raises: CageError, CageUnavailable.
+        """
         _ = self.in_force
+        self._fill = fill
+        self._input_bytes = os.fstat(descriptor).st_size
         self._waited_seconds = 0.0
         self._answering = True
         self._send(head, payload, descriptor)
@@ -117,6 +126,8 @@ class CageProcess:
             self._waited_seconds += time.monotonic() - began
             if head["type"] == "room":
                 self._make_room(head)
+            elif head["type"] == "need":
+                self._have(head)
             elif head["type"] != "tick":
                 return head, payload
             else:
@@ -192,6 +203,20 @@ class CageProcess:
             self.kill("no memory for its frames")
             raise CageUnavailable(f"There is no memory for decoded frames: {error.strerror}.") from error
         self._send({"op": "ring", "bytes": wanted}, b"", self._ring.descriptor)
+
+    def _have(self, head: Mapping[str, Any]) -> None:
+        """Put bytes that the child needs on the disk; where they cannot be had, it drops its answer."""
+        start, stop = head.get("start"), head.get("stop")
+        if self._fill is None or type(start) is not int or type(stop) is not int:
+            raise self.refused(GoneError("it asked for bytes that are there"))
+        if not 0 <= start < stop <= self._input_bytes:
+            raise self.refused(GoneError(f"it asked for bytes {start} to {stop} of {self._input_bytes}"))
+        try:
+            self._fill(start, stop)
+        except BaseException:
+            self.stop_answer()
+            raise
+        self._send({"op": "have"}, b"", None)
 
     def _drop_ring(self) -> None:
         ring, self._ring = self._ring, None

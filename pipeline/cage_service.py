@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,18 +15,22 @@ from numpy.typing import NDArray
 
 from pipeline.adaptive import Cells, Rule, pick_threshold
 from pipeline.cage_gate import SKIPPED_IN_MESSAGE, Sieve
+from pipeline.cage_input import Given, parted
+from pipeline.cage_warnings import damage_met, index_damage, missing_frames
 from pipeline.cage_wire import NO_MEMORY, StoppedError, Tick
 from pipeline.container import OpenVideo, open_video
 from pipeline.decode import Damage, Feed, decode_places, fresh_starts, packets_to_feed
 from pipeline.errors import MediaError, PipelineError
 from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
+from pipeline.index_file import KnownPackets, pack, unpack
 from pipeline.libav_log import LibavLog
 from pipeline.luma import LumaReader, cells_of_rgb
 from pipeline.media import MediaLimits, PacketIndex, shrunk
 from pipeline.picture import Turns, upright
 from pipeline.probe import probe_file
+from pipeline.ranged_file import Ask, RangedFile
 from pipeline.seek import Packets, packets_from_start, packets_near
-from pipeline.sniff import Sniffed, sniff_file
+from pipeline.sniff import Sniffed
 from pipeline.stills import image_pictures, index_image
 
 #: a head and its payload: bytes, or a frame's picture, uint8, (h, w, 3), perhaps a view that the next one makes invalid
@@ -38,12 +41,19 @@ _CHECK_IT_PLAYS = "Check that the video plays, and upload it again."
 
 @dataclass(frozen=True, slots=True)
 class _Indexed:
-    """What the last index pass found, kept for the frames of the same file."""
+    """What the last index pass found, kept for the frames of the same input."""
 
-    file: tuple[int, ...]
-    scan: PacketScan
+    input: tuple[int | bytes, ...]
+    packets: KnownPackets
     index: PacketIndex
-    warnings: tuple[Mapping[str, str], ...]
+
+    @property
+    def scan(self) -> PacketScan:
+        return self.packets.scan
+
+    @property
+    def warnings(self) -> Sequence[Mapping[str, str]]:
+        return self.packets.warnings
 
 
 class _UnknownPlace(IndexError):
@@ -61,20 +71,33 @@ class Service:
         av.logging.set_libav_level(av.logging.ERROR)
 
     def answer(
-        self, head: Mapping[str, Any], payload: bytearray, descriptor: int | None, tick: Tick
+        self,
+        head: Mapping[str, Any],
+        payload: bytearray,
+        descriptor: int | None,
+        tick: Tick,
+        ask: Ask | None = None,
     ) -> Iterator[Message]:
-        """Yield the messages of one answer; the last is a result, an end or an error."""
+        """Yield the messages of one answer; the last is a result, an end or an error.
+
+        ask: has bytes put on the disk, where only parts of the input are there; then the last ``head["known"]`` bytes
+        of the payload tell of its packets.
+        """
         try:
             if descriptor is None:
                 raise OSError("a request without an input")
+            places, known = parted(payload, head.get("known", 0))
+            given = Given(descriptor, RangedFile(descriptor, ask) if known and ask else None, known)
             if head["op"] == "probe":
                 yield self._probe(descriptor)
             elif head["op"] == "index":
-                yield self._index(descriptor, tick)
+                yield self._index(given, tick)
+            elif head["op"] == "packets":
+                yield self._packets(given, tick)
             elif head["op"] == "threshold":
-                yield self._threshold(descriptor, np.frombuffer(payload, np.int64), head, tick)
+                yield self._threshold(given, places, head, tick)
             else:
-                yield from self._frames(descriptor, np.frombuffer(payload, np.int64), head, tick)
+                yield from self._frames(given, places, head, tick)
         except StoppedError:
             raise
         except MemoryError:
@@ -91,52 +114,62 @@ class Service:
         info, _ = probe_file(descriptor, self._limits, self._log)
         return {"type": "result", "info": info.as_json(), "warnings": list(info.warnings)}, b""
 
-    def _index(self, descriptor: int, tick: Tick) -> Message:
-        found = sniff_file(descriptor)
+    def _index(self, given: Given, tick: Tick) -> Message:
+        found = given.sniff()
         if found.kind == "image":
-            index, warnings = index_image(descriptor, found, self._limits), tuple[Mapping[str, str], ...]()
+            index, warnings = index_image(given.descriptor, found, self._limits), list[Mapping[str, str]]()
         else:
-            indexed = self._index_of(descriptor, found, tick)
-            index, warnings = indexed.index, indexed.warnings
+            indexed = self._index_of(given, found, tick)
+            index, warnings = indexed.index, list(indexed.warnings)
         base = index.time_base
         return {
             "type": "result", "count": len(index), "timed": index.timed,
-            "time_base": [base.numerator, base.denominator], "warnings": list(warnings),
+            "time_base": [base.numerator, base.denominator], "warnings": warnings,
         }, index.pts.tobytes() + index.key.tobytes()  # fmt: skip
 
-    def _index_of(self, descriptor: int, found: Sniffed, tick: Tick) -> _Indexed:
-        """Return the index of a video, from memory if it was the last one asked for."""
-        file = _identity(descriptor)
-        if self._indexed is not None and self._indexed.file == file:
-            return self._indexed
-        with open_video(descriptor, found, self._limits, self._log) as video:
-            scan = scan_packets(video, self._limits, tick)
-            index = packet_index(scan, video.time_base, video.rate)
+    def _packets(self, given: Given, tick: Tick) -> Message:
+        """Pack the index of a video; nothing for images."""
+        found = given.sniff()
+        packed = b"" if found.kind == "image" else pack(self._index_of(given, found, tick).packets)
+        return {"type": "result"}, packed
+
+    def _index_of(self, given: Given, found: Sniffed, tick: Tick) -> _Indexed:
+        """Return the index of a video, from memory if it was the last one asked for, or as it is known."""
+        if self._indexed is None or self._indexed.input != given.identity:
+            self._indexed = None
+            packets = unpack(given.known, self._limits) if given.known else self._scan(given, found, tick)
+            index = packet_index(packets.scan, packets.time_base, packets.rate)
             check_duration(index, self._limits)
             if not len(index):
                 raise _nothing_to_see()
-            self._indexed = _Indexed(file, scan, index, tuple(_index_warnings(video, scan, index)))
+            self._indexed = _Indexed(given.identity, packets, index)
         return self._indexed
 
-    def _frames(
-        self, descriptor: int, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
-    ) -> Iterator[Message]:
-        found = sniff_file(descriptor)
-        frames = self._image_frames if found.kind == "image" else self._video_frames
-        yield from frames(descriptor, found, wanted, head, tick)
+    def _scan(self, given: Given, found: Sniffed, tick: Tick) -> KnownPackets:
+        with open_video(given.source, found, self._limits, self._log) as video:
+            scan = scan_packets(video, self._limits, tick)
+            index = packet_index(scan, video.time_base, video.rate)
+            return KnownPackets(scan, video.time_base, video.rate, tuple(index_damage(video, scan, index)))
 
-    def _threshold(self, descriptor: int, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick) -> Message:
+    def _frames(
+        self, given: Given, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
+    ) -> Iterator[Message]:
+        found = given.sniff()
+        frames = self._image_frames if found.kind == "image" else self._video_frames
+        yield from frames(given, found, wanted, head, tick)
+
+    def _threshold(self, given: Given, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick) -> Message:
         """Look at the wanted frames as the adaptive rule would, and pick its threshold."""
-        found, looks = sniff_file(descriptor), list[tuple[int, Cells]]()
+        found, looks = given.sniff(), list[tuple[int, Cells]]()
         if found.kind == "image":
-            index = index_image(descriptor, found, self._limits)
-            for place, picture, _ in image_pictures(descriptor, found, self._limits, wanted, None, tick=tick):
+            index = index_image(given.descriptor, found, self._limits)
+            for place, picture, _ in image_pictures(given.descriptor, found, self._limits, wanted, None, tick=tick):
                 looks.append((place, cells_of_rgb(picture)))
         else:
-            indexed, reader = self._index_of(descriptor, found, tick), LumaReader()
+            indexed, reader = self._index_of(given, found, tick), LumaReader()
             _check_places(wanted, len(indexed.index))
             index, flags = indexed.index, packets_to_feed(indexed.scan, indexed.index, wanted)
-            with self._near(descriptor, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
+            with self._near(given, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
                 feed = Feed(flags, fresh_starts(indexed.scan, flags), start, packets, indexed.scan.top_layer)
                 for place, frame in decode_places(video, index, feed, wanted, Damage(), tick=tick):
                     looks.append((place, reader.cells(frame).copy()))
@@ -144,36 +177,38 @@ class Service:
         return {"type": "result", "threshold": threshold, "kept": kept}, b""
 
     def _image_frames(
-        self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
+        self, given: Given, found: Sniffed, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
     ) -> Iterator[Message]:
-        index = index_image(descriptor, found, self._limits)
+        index = index_image(given.descriptor, found, self._limits)
         _check_places(wanted, len(index))
-        given, sieve = 0, Sieve(head["gate"], index)
-        for place, picture, scale in image_pictures(descriptor, found, self._limits, wanted, head["width"], tick=tick):
-            given += 1
+        had, sieve = 0, Sieve(head["gate"], index)
+        for place, picture, scale in image_pictures(
+            given.descriptor, found, self._limits, wanted, head["width"], tick=tick
+        ):
+            had += 1
             kept = sieve.keeps(place, partial(cells_of_rgb, picture))
             yield from sieve.told(1 if kept else SKIPPED_IN_MESSAGE)
             if kept:
                 yield _frame(place, index, picture, scale)
         yield from sieve.told()
-        missing = len(wanted) - given
-        yield {"type": "end", "warnings": [_missing(missing, len(wanted))] if missing else []}, b""
+        missing = len(wanted) - had
+        yield {"type": "end", "warnings": [missing_frames(missing, len(wanted))] if missing else []}, b""
 
     def _video_frames(
-        self, descriptor: int, found: Sniffed, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
+        self, given: Given, found: Sniffed, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
     ) -> Iterator[Message]:
-        indexed = self._index_of(descriptor, found, tick)
+        indexed = self._index_of(given, found, tick)
         _check_places(wanted, len(indexed.index))
         flags = packets_to_feed(indexed.scan, indexed.index, wanted)
-        anew, damage, given = fresh_starts(indexed.scan, flags), Damage(), 0
-        with self._near(descriptor, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
+        anew, damage, had = fresh_starts(indexed.scan, flags), Damage(), 0
+        with self._near(given, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
             context = video.stream.codec_context
             reformatter, turns = VideoReformatter(), Turns()
             source, decoder = (context.width, context.height), context.codec.name
             feed = Feed(flags, anew, start, packets, indexed.scan.top_layer)
             sieve, luma = Sieve(head["gate"], indexed.index), LumaReader()
             for place, frame in decode_places(video, indexed.index, feed, wanted, damage, tick=tick):
-                given += 1
+                had += 1
                 kept = sieve.keeps(place, partial(luma.cells, frame))
                 yield from sieve.told(1 if kept else SKIPPED_IN_MESSAGE)
                 if not kept:
@@ -184,28 +219,23 @@ class Service:
                 yield _frame(place, indexed.index, upright(frame, reformatter, size, turn), size[0] / full[0])
             yield from sieve.told()
             complaints = self._log.errors(decoder)
-        if len(wanted) and not given:
+        if len(wanted) and not had:
             raise MediaError("Not one of the wanted frames could be decoded.", advice=_CHECK_IT_PLAYS)
-        warnings = [*indexed.warnings, *_damage_warnings(damage, complaints, len(wanted))]
+        warnings = [*indexed.warnings, *damage_met(damage, complaints, len(wanted))]
         yield {"type": "end", "warnings": warnings}, b""
 
     @contextmanager
     def _near(
-        self, descriptor: int, found: Sniffed, scan: PacketScan, first: int
+        self, given: Given, found: Sniffed, scan: PacketScan, first: int
     ) -> Iterator[tuple[OpenVideo, int, Packets]]:
         """Open a video so that reading starts near the first wanted packet, or at the start where that is not sure."""
-        with open_video(descriptor, found, self._limits, self._log) as video:
+        with open_video(given.source, found, self._limits, self._log) as video:
             near = packets_near(video, scan, first)
             if near is not None:
                 yield video, *near
                 return
-        with open_video(descriptor, found, self._limits, self._log) as video:
+        with open_video(given.source, found, self._limits, self._log) as video:
             yield video, *packets_from_start(video)
-
-
-def _identity(descriptor: int) -> tuple[int, ...]:
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _frame(place: int, index: PacketIndex, picture: NDArray[np.uint8], scale: float) -> Message:
@@ -232,37 +262,3 @@ def _nothing_to_see() -> MediaError:
         "The video stream holds no frame that could be shown.",
         advice=_CHECK_IT_PLAYS,
     )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _damaged(message: str) -> dict[str, str]:
-    return {"code": "media.damaged", "message": message}
-
-
-def _missing(missing: int, wanted: int) -> dict[str, str]:
-    return _damaged(f"Left out, as it could not be decoded: {missing} of {_count(wanted, 'wanted frame')}.")
-
-
-def _index_warnings(video: OpenVideo, scan: PacketScan, index: PacketIndex) -> Iterator[dict[str, str]]:
-    if scan.broken:
-        yield _damaged(f"The file is damaged or cut short: reading ended after {len(scan)} packets.")
-    elif video.announced > len(scan):
-        yield _damaged(f"The file ends early: it announces {video.announced} frames and holds {len(scan)}.")
-    if not index.timed:
-        yield {
-            "code": "media.untimed",
-            "message": "The container has no usable timestamps; frames are counted, times follow from the frame rate.",
-        }
-
-
-def _damage_warnings(damage: Damage, complaints: int, wanted: int) -> Iterator[dict[str, str]]:
-    if damage.packets:
-        yield _damaged(f"{_count(damage.packets, 'packet')} could not be decoded.")
-    if damage.pictures or (complaints and not damage.packets):
-        times = _count(max(complaints, damage.pictures), "time")
-        yield _damaged(f"The decoder met damaged data {times}; some pictures may be flawed.")
-    if damage.missing:
-        yield _missing(damage.missing, wanted)

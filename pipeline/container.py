@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from pipeline.errors import MediaError
 from pipeline.libav_log import LibavLog
 from pipeline.media import MediaLimits
+from pipeline.ranged_file import RangedFile
 from pipeline.sniff import ACCEPTED, Sniffed, no_video
 
 #: libav's own names of what each demuxer reads
@@ -90,20 +91,25 @@ class OpenVideo:
 
 @contextmanager
 def open_video(
-    descriptor: int, found: Sniffed, limits: MediaLimits, log: LibavLog | None = None
+    source: int | RangedFile, found: Sniffed, limits: MediaLimits, log: LibavLog | None = None
 ) -> Iterator[OpenVideo]:
     """Open a container and choose its video stream; refuses by headers alone.
 
+    source: an open descriptor, or a file that is filled as it is read; what that raises passes through.
     Raises: MediaError (media.undecodable, media.no_video, media.unsupported, media.too_many_streams,
     media.too_large).
     """
     log = log or LibavLog()
     log.mark()
-    os.lseek(descriptor, 0, os.SEEK_SET)
+    if isinstance(source, int):
+        os.lseek(source, 0, os.SEEK_SET)
+    else:
+        source.seek(0)
     try:
         container = av.open(
-            "fd:", format=found.formats[0] if len(found.formats) == 1 else None,
-            container_options=_options(descriptor, found, limits), options={"max_pixels": str(limits.max_pixels)},
+            "fd:" if isinstance(source, int) else source, "r",
+            format=found.formats[0] if len(found.formats) == 1 else None,
+            container_options=_options(source, found, limits), options={"max_pixels": str(limits.max_pixels)},
         )  # fmt: skip
     except MemoryError as error:
         if "max_streams" in log.text():  # libav calls this no memory
@@ -154,15 +160,15 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & cover)
 
 
-def _options(descriptor: int, found: Sniffed, limits: MediaLimits) -> dict[str, str]:
+def _options(source: int | RangedFile, found: Sniffed, limits: MediaLimits) -> dict[str, str]:
     names = ",".join(_DEMUXERS.get(name, name) for name in found.formats)
     return {
-        "fd": str(descriptor),
         "protocol_whitelist": "fd",
         "format_whitelist": names,
         "max_streams": str(limits.max_streams + 1),
         "probesize": str(_PROBE_BYTES),
         "max_pixels": str(limits.max_pixels),
+        **({"fd": str(source)} if isinstance(source, int) else {}),
     }
 
 

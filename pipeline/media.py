@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -44,6 +44,18 @@ class MediaInfo:
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON data."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How a video is read of which not all is on the disk.
+
+    known: its packets, as ``Cage.packets`` gave them. fill: has the bytes from one place (inclusive) to another
+    (exclusive) on the disk before it returns; what it raises ends the request and passes through.
+    """
+
+    known: bytes
+    fill: Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

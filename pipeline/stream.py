@@ -18,7 +18,7 @@ from pipeline.cage import Cage
 from pipeline.cage_wire import Tick, no_tick
 from pipeline.errors import CageUnavailable, MediaError, PipelineError
 from pipeline.frame import Frame, Skipped
-from pipeline.media import MediaInfo, PacketIndex
+from pipeline.media import MediaInfo, PacketIndex, Parts
 from pipeline.pipelines.base import Pipeline
 from pipeline.planning import Range, Selection, select
 
@@ -31,6 +31,8 @@ class Work:
     path: Path
     range: Range
     media: MediaInfo
+    #: where not all of the input is on the disk
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,13 @@ class WorkStream:
             width=self._params.get("width"),
             report_from=selection.report_from,
             gate=None if rule is None else rule.as_json(),
+            parts=work.parts,
         )
 
     def _select(self, work: Work, sampler: Mapping[str, Any], rule: Rule | None) -> Selection:
         if as_still(self._pipeline, work.media):
             return Selection(np.zeros(1, dtype=np.int64), 0)
-        index = packet_index(self._cage, work.path)
+        index = packet_index(self._cage, work.path, parts=work.parts)
         return select(
             index,
             sampling.choose(index, sampler),
@@ -170,16 +173,18 @@ def sampler_label(pipeline: Pipeline, media: MediaInfo, params: Mapping[str, Any
     return "still" if as_still(pipeline, media) else sampling.label(sampler_of(params, media))
 
 
-def packet_index(cage: Cage, path: Path, tick: Tick = no_tick) -> PacketIndex:
+def packet_index(cage: Cage, path: Path, tick: Tick = no_tick, *, parts: Parts | None = None) -> PacketIndex:
     """Index an input, or return the index of the same unchanged file from shortly before.
 
     Many segments of one video run on the same worker, and a long index takes seconds; ``tick`` as in ``Cage.index``.
     Raises: MediaError, CageError, and what ``tick`` raises.
     """
     facts = path.stat()
-    place = _place(cage, path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    # the time of a file says nothing while it is being filled
+    changed = facts.st_mtime_ns if parts is None else hash(parts.known)
+    place = _place(cage, path, facts.st_size, changed, facts.st_ino)
     if not place:
-        place.append(cage.index(path, tick))
+        place.append(cage.index(path, tick, parts=parts))
     return place[0]
 
 

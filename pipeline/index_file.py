@@ -1,0 +1,91 @@
+"""The packets of a video as bytes, kept beside the input: whoever runs a segment of it need not read all of it again.
+
+Read in the cage's child only, as untrusted as the input it tells of.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.index import PacketScan
+from pipeline.media import MediaLimits
+
+#: goes up with every change of what is written; a file of another version is no file
+VERSION = 1
+_TIMES = ("pts", "dts")
+_MARKS = ("key", "shown", "reset")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPackets:
+    """What an index pass found: the packets, the stream's time base and average rate, and what was told of them."""
+
+    scan: PacketScan
+    time_base: Fraction
+    rate: Fraction
+    warnings: Sequence[Mapping[str, str]]
+
+
+def pack(known: KnownPackets) -> bytes:
+    """Return about two bytes a packet."""
+    scan = known.scan
+    facts = {
+        "version": VERSION, "packets": len(scan), "broken": scan.broken, "counted": scan.counted,
+        "top_layer": scan.top_layer, "time_base": known.time_base.as_integer_ratio(),
+        "rate": known.rate.as_integer_ratio(), "warnings": [dict(warning) for warning in known.warnings],
+    }  # fmt: skip
+    columns: dict[str, NDArray[Any]] = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
+    for name in _TIMES:
+        # differences repeat, times do not; they wrap around where a time is absent, and wrap back when added up
+        columns[name] = np.diff(np.frombuffer(getattr(scan, name), np.int64), prepend=np.int64(0))
+    for name in _MARKS:
+        columns[name] = np.packbits(np.frombuffer(getattr(scan, name), np.bool_))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **columns)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes, limits: MediaLimits) -> KnownPackets:
+    """Return what was packed. Raises: ValueError (not ours, of another version, cut short, larger than allowed)."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False, max_header_size=1000) as columns:
+            _check_sizes(columns.zip.infolist(), limits)
+            facts = json.loads(columns["facts"].tobytes())
+            if facts["version"] != VERSION:
+                raise ValueError("written by another version")
+            count = int(facts["packets"])
+            read: dict[str, Any] = {name: _times(columns[name]) for name in _TIMES}
+            read |= {name: bytearray(np.unpackbits(columns[name], count=count).tobytes()) for name in _MARKS}
+            scan = PacketScan(
+                **read, broken=bool(facts["broken"]), counted=bool(facts["counted"]), top_layer=int(facts["top_layer"])
+            )
+            time_base, rate = Fraction(*facts["time_base"]), Fraction(*facts["rate"])
+            warnings = [{"code": str(one["code"]), "message": str(one["message"])} for one in facts["warnings"]]
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # whatever the archive's reader makes of bytes that are not ours
+        raise ValueError(f"not an index: {error!r}") from error
+    if {len(getattr(scan, name)) for name in (*_TIMES, *_MARKS)} != {count}:
+        raise ValueError("columns of different lengths")
+    return KnownPackets(scan, time_base, rate, warnings)
+
+
+def _times(steps: NDArray[np.int64]) -> array[int]:
+    return array("q", np.cumsum(steps, dtype=np.int64).tobytes())
+
+
+def _check_sizes(members: Sequence[zipfile.ZipInfo], limits: MediaLimits) -> None:
+    if len(members) != 1 + len(_TIMES) + len(_MARKS) or any(
+        member.file_size > limits.max_frames * 8 + 100_000 for member in members
+    ):
+        raise ValueError("larger than any index that is allowed")
