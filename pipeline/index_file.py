@@ -18,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.index import PacketScan
-from pipeline.media import MediaLimits
+from pipeline.media import PACKETS_VERSION, MediaLimits
 
-#: goes up with every change of what is written; a file of another version is no file
-VERSION = 1
 _TIMES = ("pts", "dts")
 _MARKS = ("key", "shown", "reset")
 
@@ -40,7 +38,7 @@ def pack(known: KnownPackets) -> bytes:
     """Return about two bytes a packet."""
     scan = known.scan
     facts = {
-        "version": VERSION, "packets": len(scan), "broken": scan.broken, "counted": scan.counted,
+        "version": PACKETS_VERSION, "packets": len(scan), "broken": scan.broken, "counted": scan.counted,
         "top_layer": scan.top_layer, "time_base": known.time_base.as_integer_ratio(),
         "rate": known.rate.as_integer_ratio(), "warnings": [dict(warning) for warning in known.warnings],
     }  # fmt: skip
@@ -61,7 +59,7 @@ def unpack(data: bytes, limits: MediaLimits) -> KnownPackets:
         with np.load(io.BytesIO(data), allow_pickle=False, max_header_size=1000) as columns:
             _check_sizes(columns.zip.infolist(), limits)
             facts = json.loads(columns["facts"].tobytes())
-            if facts["version"] != VERSION:
+            if facts["version"] != PACKETS_VERSION:
                 raise ValueError("written by another version")
             count = int(facts["packets"])
             read: dict[str, Any] = {name: _times(columns[name]) for name in _TIMES}

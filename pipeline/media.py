@@ -46,6 +46,12 @@ class MediaInfo:
         return asdict(self)
 
 
+#: goes up with every change of what ``Cage.packets`` gives: what an older program kept is not read
+PACKETS_VERSION = 1
+#: the most that it gives: some bytes for each of the most packets
+MAX_PACKETS_BYTES = 32 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """How a video is read of which not all is on the disk.

@@ -41,6 +41,8 @@ class Plan:
     media: MediaInfo
     ranges: tuple[Range, ...]
     warnings: tuple[Mapping[str, Any], ...] = ()
+    #: of a video in several ranges: what ``Parts.known`` needs
+    packets: bytes = b""
 
 
 @dataclass(slots=True)
@@ -90,7 +92,8 @@ def plan_input(
         segment_seconds=segment_seconds,
     )
     found = [warning for warning in cage.warnings if warning not in media.warnings]
-    return Plan(choice.media, ranges, (*media.warnings, *found, *choice.warnings))
+    packets = cage.packets(path, tick) if len(ranges) > 1 else b""
+    return Plan(choice.media, ranges, (*media.warnings, *found, *choice.warnings), packets)
 
 
 def run_works(

@@ -50,6 +50,8 @@ class Plan:
     segments: Sequence[SegmentPlan]
     media: Mapping[str, Any]
     warnings: Sequence[Mapping[str, Any]] = ()
+    #: of the input, where all its bytes passed through the planner
+    input_sha256: str | None = None
 
     @property
     def cost_seconds(self) -> float:

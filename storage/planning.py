@@ -81,9 +81,11 @@ _MAKE_WAY = text("""
 _DESCRIBE_JOBS = text("""
     UPDATE jobs j SET
         segments_total = g.count, segments_left = g.count, media = g.media, warnings = g.warnings,
-        cost_seconds = g.cost_seconds, stage = 'infer', updated_at = clock_timestamp()
+        cost_seconds = g.cost_seconds, stage = 'infer', updated_at = clock_timestamp(),
+        input_sha256 = coalesce(j.input_sha256, g.input_sha256)
     FROM jsonb_to_recordset(CAST(:jobs AS jsonb)) AS g (
-        job_id uuid, count int, media jsonb, warnings jsonb, cost_seconds double precision)
+        job_id uuid, count int, media jsonb, warnings jsonb, input_sha256 text,
+        cost_seconds double precision)
     WHERE j.id = g.job_id
 """)
 
@@ -143,6 +145,7 @@ def _description(one: Due) -> dict[str, Any]:
         "count": len(one.plan.segments),
         "media": one.plan.media,
         "warnings": [*one.job.warnings, *one.plan.warnings][:WARNINGS_KEPT],
+        "input_sha256": one.plan.input_sha256,
         "cost_seconds": one.plan.cost_seconds,
     }
 

@@ -26,6 +26,11 @@ def barcode(number: int, width: int = WIDTH, height: int = HEIGHT) -> Picture:
     return np.repeat(blocks[rows][:, columns, None], 3, axis=2)
 
 
+def noisy(number: int, width: int, height: int) -> Picture:
+    """Return a picture that no encoder makes small; uint8, (height, width, 3)."""
+    return np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+
+
 def read_barcode(picture: Picture) -> int:
     """Return the number a picture spells, read at the blocks' centres."""
     height, width = picture.shape[:2]

@@ -184,6 +184,7 @@ def _limits(settings: WorkerSettings) -> Limits:
         size_classes=settings.size_classes,
         batch_size=settings.batch_size,
         claim_size=settings.claim_size,
+        parts_above_bytes=settings.parts_above_bytes,
         shift_seconds=settings.shift_seconds,
         segment_seconds=settings.segment_seconds,
         max_runtimes=settings.max_runtimes,

@@ -21,8 +21,8 @@ from storage.claims import ClaimLost, Plan
 from storage.errors import ObjectStoreUnavailable
 from storage.job import ClaimedSegment, Done, Outcome, Rows, SegmentPlan
 from storage.objects.keys import rows_key
-from storage.objects.port import StoredObject
 from workers.hand import Hand, Stopped
+from workers.inputs import Lent, keep_packets, lent
 from workers.retry import TimedOut, concerns_everyone, decide
 
 #: rows read between two signs of life of a merge
@@ -52,8 +52,8 @@ def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
     pipeline = station.pipelines[hand.pipeline_name]
     params = segments[0].params
     with ExitStack() as inputs:
-        works, stored = _fetch_all(hand, segments, inputs)
-        by_id = {segment.id: segment for segment in segments if segment.id in stored}
+        works, found = _fetch_all(hand, segments, inputs)
+        by_id = {segment.id: segment for segment in segments if segment.id in found}
         if not _load_models(hand, pipeline, params):
             return
 
@@ -73,7 +73,7 @@ def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
         # closed here and now, whatever stops it: the cage must be free for the next claim
         with closing(cast("Generator[WorkResult]", results)):
             for result in results:
-                _collect(hand, by_id[result.id], result, stored[result.id])
+                _collect(hand, by_id[result.id], result, found[result.id])
 
 
 def run_merge(hand: Hand, segment: ClaimedSegment) -> None:
@@ -114,7 +114,7 @@ def _plan(hand: Hand, segment: ClaimedSegment) -> Plan:
     station = hand.station
     pipeline = station.pipelines[segment.pipeline]
     hand.checkpoint()
-    with station.scratch.input(segment.input, hand.checkpoint) as (path, _):
+    with station.scratch.input(segment.input, hand.checkpoint) as (path, stored):
         hand.checkpoint()
         plan = plan_input(
             pipeline,
@@ -125,26 +125,26 @@ def _plan(hand: Hand, segment: ClaimedSegment) -> Plan:
             segment_seconds=station.limits.segment_seconds,
             tick=hand.checkpoint,
         )
+    if plan.packets:
+        keep_packets(hand, segment, plan.packets)
     parts = [SegmentPlan(one.start_pts, one.end_pts, one.frames, one.cost_seconds) for one in plan.ranges]
-    return Plan(parts, plan.media.as_json(), list(plan.warnings))
+    return Plan(parts, plan.media.as_json(), list(plan.warnings), stored.sha256)
 
 
-def _fetch_all(
-    hand: Hand, segments: Sequence[ClaimedSegment], inputs: ExitStack
-) -> tuple[list[Work], dict[str, StoredObject]]:
-    works, stored = [], {}
+def _fetch_all(hand: Hand, segments: Sequence[ClaimedSegment], inputs: ExitStack) -> tuple[list[Work], dict[str, Lent]]:
+    works, found = [], {}
     for segment in segments:
         hand.checkpoint()
         try:
-            lent = hand.station.scratch.input(segment.input, hand.checkpoint)
-            path, stored[segment.id] = inputs.enter_context(lent)
+            found[segment.id] = inputs.enter_context(lent(hand, segment))
         except Exception as error:  # noqa: BLE001 - whatever it is, only one segment was in work
             _own_or_raise(hand, segment, error)
             continue
         part = segment.range
         cut = Range(part.start_pts, part.end_pts, part.frames, part.cost_seconds)
-        works.append(Work(segment.id, path, cut, media_info(segment.media)))
-    return works, stored
+        one = found[segment.id]
+        works.append(Work(segment.id, one.path, cut, media_info(segment.media), one.parts))
+    return works, found
 
 
 def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any]) -> bool:
@@ -168,17 +168,17 @@ def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any]) -> b
     return True
 
 
-def _collect(hand: Hand, segment: ClaimedSegment, result: WorkResult, stored: StoredObject) -> None:
+def _collect(hand: Hand, segment: ClaimedSegment, result: WorkResult, given: Lent) -> None:
     """Take in what came of one segment; an error while it is put into words is its own."""
     try:
-        outcome = _outcome(hand, segment, result, stored)
+        outcome = _outcome(hand, segment, result, given)
     except Exception as error:  # noqa: BLE001 - whatever it is, only one segment was in work
         _own_or_raise(hand, segment, error)
     else:
         hand.collect(outcome)
 
 
-def _outcome(hand: Hand, segment: ClaimedSegment, result: WorkResult, stored: StoredObject) -> Outcome:
+def _outcome(hand: Hand, segment: ClaimedSegment, result: WorkResult, given: Lent) -> Outcome:
     if result.error is not None:
         return decide(result.error, segment, datetime.now(UTC), worker=hand.claim.worker_id)
     pipeline = hand.station.pipelines[segment.pipeline]
@@ -190,7 +190,7 @@ def _outcome(hand: Hand, segment: ClaimedSegment, result: WorkResult, stored: St
         warnings=list(result.warnings),
         timings=result.timings,
         models=list(pipeline.models_used(segment.params, hand.station.shelf)),
-        input_sha256=stored.sha256,
+        input_sha256=given.sha256,
     )
 
 

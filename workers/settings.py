@@ -84,6 +84,9 @@ class WorkerSettings(MachineSettings):
         Path(tempfile.gettempdir()) / "framequeue", description="Local disk for inputs; the worker's own folders."
     )
     scratch_bytes: int = Field(8 * 1024**3, ge=0, description="Inputs kept on local disk for later segments, in bytes.")
+    parts_above_bytes: int = Field(
+        64 * 1024**2, ge=0, description="A segment of a video larger than this fetches only the bytes it reads."
+    )
     max_duration_seconds: float = Field(6 * 3600.0, gt=0, description="Longest video that is taken.")
     max_bytes: int = Field(16 * 1024**3, gt=0, description="Largest input that is taken, in bytes.")
     max_pixels: int = Field(50_000_000, gt=0, description="Largest picture or video frame, in pixels.")

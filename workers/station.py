@@ -71,6 +71,8 @@ class Limits:
     #: no claims for this long after the store or the database failed
     rest_seconds: float = 5.0
     inline_rows_bytes: int = 16 * 1024
+    #: of larger videos, a segment reads only what it needs
+    parts_above_bytes: int = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,11 @@ def ingest_key(job_id: str, copy_id: str) -> str:
     return f"inputs/{job_id}/{copy_id}/source"
 
 
+def packets_key(job_id: str, identity: str) -> str:
+    """What is known of the packets of one input of a job; lies with the input and goes with it."""
+    return f"inputs/{job_id}/packets-{identity}"
+
+
 def upload_key(upload_id: str) -> str:
     """The input that came by a presigned upload, until and after a job takes it."""
     return f"uploads/{upload_id}/source"

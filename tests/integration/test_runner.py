@@ -34,6 +34,9 @@ from workers.station import Limits, Station
 from workers.watchdog import Watchdog
 
 
+SERVES = [("motion", Motion.spec.spec_version)]
+
+
 class Rung:
     """Keeps what was rung and told."""
 
@@ -176,7 +179,7 @@ def test_a_video_whose_segments_all_held_nothing_fails_as_undecodable(
     worker_id, packed = station.pulse.worker_id, pack_rows([])
     nothing = Rows(0, len(packed), hashlib.sha256(packed).hexdigest(), inline=packed)
     while bed.jobs.get(job_id).segments_left:
-        claim = station.claims.claim(worker_id, lanes=["cpu"], size_classes=["long"], serves=[("motion", 1)], limit=1)
+        claim = station.claims.claim(worker_id, lanes=["cpu"], size_classes=["long"], serves=SERVES, limit=1)
         assert claim is not None
         station.claims.finish(claim, [Done(segment.id, nothing) for segment in claim.segments])
     Runner(station).work()

@@ -13,8 +13,7 @@ from pipeline.cage import Cage
 from pipeline.errors import CageError, PipelineError
 from pipeline.media import Parts
 from tests.holes import Hole
-from tests.media import Clip
-from tests.unit.pipeline.test_ranged_file import noisy
+from tests.media import Clip, noisy
 
 FRAMES = 700
 
@@ -63,23 +62,28 @@ def test_what_cannot_be_had_ends_the_answer_and_the_next_request_works(cage: Cag
     assert cage.pid == child, "nobody had to be killed for it"
 
 
-def test_a_child_that_asks_for_bytes_of_a_whole_input_is_ended(cage: Cage, film: Path) -> None:
-    with pytest.raises(CageError), cage._request(film, {"op": "packets"}, b"", None) as process:
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return Clip("clip.mp4", 10).write(tmp_path)
+
+
+def test_a_child_that_asks_for_bytes_of_a_whole_input_is_ended(cage: Cage, clip: Path) -> None:
+    with pytest.raises(CageError), cage._request(clip, {"op": "packets"}, b"", None) as process:
         process._have({"type": "need", "start": 0, "stop": 10})
 
 
 @pytest.mark.parametrize("place", [(-1, 10), (10, 10), (0, 1 << 60), ("a", 5), (None, None)])
 def test_a_child_that_asks_for_bytes_outside_the_input_is_ended(
-    cage: Cage, film: Path, tmp_path: Path, place: tuple[object, object]
+    cage: Cage, clip: Path, tmp_path: Path, place: tuple[object, object]
 ) -> None:
-    parts = Parts(cage.packets(film), Hole(film, tmp_path).fill)
-    with pytest.raises(CageError), cage._request(film, {"op": "index"}, b"", parts) as process:
+    parts = Parts(cage.packets(clip), Hole(clip, tmp_path).fill)
+    with pytest.raises(CageError), cage._request(clip, {"op": "index"}, b"", parts) as process:
         process._have({"type": "need", "start": place[0], "stop": place[1]})
 
 
-def test_bytes_that_are_no_index_are_an_error_of_the_request(cage: Cage, film: Path, tmp_path: Path) -> None:
+def test_bytes_that_are_no_index_are_an_error_of_the_request(cage: Cage, clip: Path, tmp_path: Path) -> None:
     with pytest.raises(PipelineError):
-        cage.index(film, parts=Parts(b"no index at all", Hole(film, tmp_path).fill))
+        cage.index(clip, parts=Parts(b"no index at all", Hole(clip, tmp_path).fill))
 
 
 def test_an_image_has_no_packets(cage: Cage, tmp_path: Path) -> None:

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from pipeline.ranged_file import BLOCK_BYTES, RangedFile
 from tests.holes import Hole
-from tests.media import Clip
+from tests.media import Clip, noisy
 
 BIG = 5 * BLOCK_BYTES + 77
 
@@ -27,10 +25,6 @@ def noise(tmp_path: Path) -> Iterator[tuple[bytes, Hole, RangedFile]]:
     descriptor = os.open(hole.path, os.O_RDONLY)
     yield data, hole, RangedFile(descriptor, hole.fill)
     os.close(descriptor)
-
-
-def noisy(number: int, width: int, height: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def test_bytes_are_asked_for_before_they_are_read_and_only_once(noise: tuple[bytes, Hole, RangedFile]) -> None:
