@@ -13,7 +13,7 @@ from pipeline.adaptive import Gate, Rule, pick_threshold
 from pipeline.errors import PipelineError
 from pipeline.frame import Frame, Skipped
 from pipeline.luma import cells_of_rgb
-from pipeline.media import MediaInfo, PacketIndex
+from pipeline.media import MediaInfo, PacketIndex, Parts
 
 
 def grey_picture(place: int, size: tuple[int, int] = (36, 64)) -> np.ndarray:
@@ -75,7 +75,10 @@ class FakeCage:
         self.warnings = ()
         return self.media[path.name].info()
 
-    def index(self, path: Path, tick: Callable[[], None] = lambda: None) -> PacketIndex:
+    def packets(self, path: Path, tick: Callable[[], None] = lambda: None) -> bytes:
+        return b"the packets of " + path.name.encode()
+
+    def index(self, path: Path, tick: Callable[[], None] = lambda: None, *, parts: Parts | None = None) -> PacketIndex:
         self.indexed.append(path.name)
         tick()
         media = self.media[path.name]
@@ -97,6 +100,7 @@ class FakeCage:
         width: int | None = None,
         report_from: int = 0,
         gate: Mapping[str, float] | None = None,
+        parts: Parts | None = None,
     ) -> Iterator[Frame | Skipped]:
         media = self.media[path.name]
         rule = Gate(Rule.of(gate), media.packet_index()) if gate is not None else None

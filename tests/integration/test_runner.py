@@ -33,7 +33,6 @@ from workers.scratch import Scratch
 from workers.station import Limits, Station
 from workers.watchdog import Watchdog
 
-
 SERVES = [("motion", Motion.spec.spec_version)]
 
 

@@ -28,8 +28,11 @@ class CageByContent(FakeCage):
     def probe(self, path: Path) -> Any:
         return super().probe(_named(path))
 
-    def index(self, path: Path, *ticks: Any) -> Any:
-        return super().index(_named(path), *ticks)
+    def packets(self, path: Path, *ticks: Any) -> Any:
+        return super().packets(_named(path), *ticks)
+
+    def index(self, path: Path, *ticks: Any, **named: Any) -> Any:
+        return super().index(_named(path), *ticks, **named)
 
     def frames(self, path: Path, *arguments: Any, **named: Any) -> Any:
         return super().frames(_named(path), *arguments, **named)
