@@ -235,9 +235,9 @@ def test_a_model_that_is_broken_is_loaded_once_for_a_claim_and_charged_to_each(w
 def test_planning_stops_midway_when_the_worker_is_told_to(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     index = world.cage.index
 
-    def long_index(path: Path, tick: Callable[[], None]) -> Any:
+    def long_index(path: Path, tick: Callable[[], None], **named: Any) -> Any:
         world.station.flags.stop_here()
-        return index(path, tick)
+        return index(path, tick, **named)
 
     monkeypatch.setattr(world.cage, "index", long_index)
     job_id = world.add("clip", size_class="long")
