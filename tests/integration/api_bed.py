@@ -15,7 +15,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from pipeline.spec import PipelineSpec
+from pipeline.spec import SPEC_VERSION, PipelineSpec
 from storage.claims import Claims
 from storage.fleet import Fleet
 from storage.ids import new_id
@@ -133,9 +133,8 @@ class HandWorker:
 
     def take(self, limit: int = 1) -> Claim:
         """Claim; fails when there is nothing."""
-        claim = self.claims.claim(
-            self.id, lanes=["cpu"], size_classes=["short", "long"], serves=[("motion", 1), ("steps", 1)], limit=limit
-        )
+        serves = [("motion", SPEC_VERSION), ("steps", SPEC_VERSION)]
+        claim = self.claims.claim(self.id, lanes=["cpu"], size_classes=["short", "long"], serves=serves, limit=limit)
         assert claim is not None, "nothing to claim"
         return claim
 
