@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.adaptive import Cells, Rule, pick_threshold
 from pipeline.cage_gate import SKIPPED_IN_MESSAGE, Sieve
 from pipeline.cage_input import Given, parted
-from pipeline.cage_warnings import damage_met, index_damage, missing_frames
+from pipeline.cage_warnings import UNTIMED, damage_met, missing_frames, scan_damage
 from pipeline.cage_wire import NO_MEMORY, StoppedError, Tick
 from pipeline.container import OpenVideo, open_video
 from pipeline.decode import Damage, Feed, decode_places, fresh_starts, packets_to_feed
@@ -53,7 +53,7 @@ class _Indexed:
 
     @property
     def warnings(self) -> Sequence[Mapping[str, str]]:
-        return self.packets.warnings
+        return self.packets.warnings if self.index.timed else [*self.packets.warnings, UNTIMED]
 
 
 class _UnknownPlace(IndexError):
@@ -148,8 +148,7 @@ class Service:
     def _scan(self, given: Given, found: Sniffed, tick: Tick) -> KnownPackets:
         with open_video(given.source, found, self._limits, self._log) as video:
             scan = scan_packets(video, self._limits, tick)
-            index = packet_index(scan, video.time_base, video.rate)
-            return KnownPackets(scan, video.time_base, video.rate, tuple(index_damage(video, scan, index)))
+            return KnownPackets(scan, video.time_base, video.rate, tuple(scan_damage(video, scan)))
 
     def _frames(
         self, given: Given, wanted: NDArray[np.int64], head: Mapping[str, Any], tick: Tick
@@ -168,9 +167,8 @@ class Service:
         else:
             indexed, reader = self._index_of(given, found, tick), LumaReader()
             _check_places(wanted, len(indexed.index))
-            index, flags = indexed.index, packets_to_feed(indexed.scan, indexed.index, wanted)
-            with self._near(given, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
-                feed = Feed(flags, fresh_starts(indexed.scan, flags), start, packets, indexed.scan.top_layer)
+            index = indexed.index
+            with self._decoding(given, found, indexed, wanted) as (video, feed):
                 for place, frame in decode_places(video, index, feed, wanted, Damage(), tick=tick):
                     looks.append((place, reader.cells(frame).copy()))
         threshold, kept = pick_threshold(looks, Rule.of(head["gate"]), index, head["keep"])
@@ -199,13 +197,11 @@ class Service:
     ) -> Iterator[Message]:
         indexed = self._index_of(given, found, tick)
         _check_places(wanted, len(indexed.index))
-        flags = packets_to_feed(indexed.scan, indexed.index, wanted)
-        anew, damage, had = fresh_starts(indexed.scan, flags), Damage(), 0
-        with self._near(given, found, indexed.scan, int(flags.argmax())) as (video, start, packets):
+        damage, had = Damage(), 0
+        with self._decoding(given, found, indexed, wanted) as (video, feed):
             context = video.stream.codec_context
             reformatter, turns = VideoReformatter(), Turns()
             source, decoder = (context.width, context.height), context.codec.name
-            feed = Feed(flags, anew, start, packets, indexed.scan.top_layer)
             sieve, luma = Sieve(head["gate"], indexed.index), LumaReader()
             for place, frame in decode_places(video, indexed.index, feed, wanted, damage, tick=tick):
                 had += 1
@@ -223,6 +219,16 @@ class Service:
             raise MediaError("Not one of the wanted frames could be decoded.", advice=_CHECK_IT_PLAYS)
         warnings = [*indexed.warnings, *damage_met(damage, complaints, len(wanted))]
         yield {"type": "end", "warnings": warnings}, b""
+
+    @contextmanager
+    def _decoding(
+        self, given: Given, found: Sniffed, indexed: _Indexed, wanted: NDArray[np.int64]
+    ) -> Iterator[tuple[OpenVideo, Feed]]:
+        """Open a video for the wanted places of its index, with what the decoder is to be given for them."""
+        scan = indexed.scan
+        flags = packets_to_feed(scan, indexed.index, wanted)
+        with self._near(given, found, scan, int(flags.argmax())) as (video, start, packets):
+            yield video, Feed(flags, fresh_starts(scan, flags), start, packets, scan.top_layer)
 
     @contextmanager
     def _near(

@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from pipeline.container import OpenVideo
 from pipeline.decode import Damage
 from pipeline.index import PacketScan
-from pipeline.media import PacketIndex
+
+UNTIMED = {
+    "code": "media.untimed",
+    "message": "The container has no usable timestamps; frames are counted, times follow from the frame rate.",
+}
 
 
 def _count(number: int, thing: str) -> str:
@@ -23,17 +27,12 @@ def missing_frames(missing: int, wanted: int) -> dict[str, str]:
     return _damaged(f"Left out, as it could not be decoded: {missing} of {_count(wanted, 'wanted frame')}.")
 
 
-def index_damage(video: OpenVideo, scan: PacketScan, index: PacketIndex) -> Iterator[dict[str, str]]:
-    """Yield what an index pass met."""
+def scan_damage(video: OpenVideo, scan: PacketScan) -> Iterator[dict[str, str]]:
+    """Yield what reading the packets met."""
     if scan.broken:
         yield _damaged(f"The file is damaged or cut short: reading ended after {len(scan)} packets.")
     elif video.announced > len(scan):
         yield _damaged(f"The file ends early: it announces {video.announced} frames and holds {len(scan)}.")
-    if not index.timed:
-        yield {
-            "code": "media.untimed",
-            "message": "The container has no usable timestamps; frames are counted, times follow from the frame rate.",
-        }
 
 
 def damage_met(damage: Damage, complaints: int, wanted: int) -> Iterator[dict[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.batching import batched
 from pipeline.cage import Cage
+from pipeline.cage_gate import SKIPPED_IN_MESSAGE
 from pipeline.cage_wire import Tick, no_tick
 from pipeline.choosing import choose_for_plan
 from pipeline.errors import MediaError, ModelError, ParamsError, PipelineError
@@ -27,8 +28,6 @@ from pipeline.timing import StageTimer
 
 __all__ = ["Checkpoint", "Plan", "Range", "Work", "WorkResult", "plan_input", "run_works"]
 
-#: frames passed over that one event tells at most; see pipeline.cage_gate
-_LONG_STRETCH = 64
 #: called with (frames done, frames in all) after each batch, and each second while the decoder searches for the next
 #: frame; raises to stop the work, and the exception passes through
 Checkpoint = Callable[[int, int], None]
@@ -41,8 +40,6 @@ class Plan:
     media: MediaInfo
     ranges: tuple[Range, ...]
     warnings: tuple[Mapping[str, Any], ...] = ()
-    #: of a video in several ranges: what ``Parts.known`` needs
-    packets: bytes = b""
 
 
 @dataclass(slots=True)
@@ -92,8 +89,7 @@ def plan_input(
         segment_seconds=segment_seconds,
     )
     found = [warning for warning in cage.warnings if warning not in media.warnings]
-    packets = cage.packets(path, tick) if len(ranges) > 1 else b""
-    return Plan(choice.media, ranges, (*media.warnings, *found, *choice.warnings), packets)
+    return Plan(choice.media, ranges, (*media.warnings, *found, *choice.warnings))
 
 
 def run_works(
@@ -155,7 +151,9 @@ def _run_batch(
 
 def _fills(event: Sampled | Carried | Ended) -> bool:
     """Say whether an event takes room in a batch: a picture does; a long stretch passed over too, to keep progress."""
-    return isinstance(event, Sampled) or (isinstance(event, Carried) and len(event.skipped.frames) >= _LONG_STRETCH)
+    return isinstance(event, Sampled) or (
+        isinstance(event, Carried) and len(event.skipped.frames) >= SKIPPED_IN_MESSAGE
+    )
 
 
 def _bytes(event: Sampled | Carried | Ended) -> int:

@@ -33,7 +33,8 @@ class Lent:
 @contextmanager
 def lent(hand: Hand, segment: ClaimedSegment) -> Iterator[Lent]:
     """Lend the input of an infer segment. Raises: as ``Scratch.input``; from ``parts.fill`` too."""
-    scratch, known = hand.station.scratch, _known(hand, segment)
+    scratch = hand.station.scratch
+    known = None if scratch.holds(segment.input) else _known(hand, segment)
     if known is None:
         with scratch.input(segment.input, hand.checkpoint) as (path, stored):
             yield Lent(path, stored.sha256, None)
@@ -43,9 +44,15 @@ def lent(hand: Hand, segment: ClaimedSegment) -> Iterator[Lent]:
         yield Lent(part.path, part.stored.sha256, parts)
 
 
-def keep_packets(hand: Hand, segment: ClaimedSegment, packets: bytes) -> None:
-    """Put what a plan found of a video's packets beside it; without it, its segments read all of the video."""
-    if not is_large(segment.input, hand.station.limits.parts_above_bytes) or len(packets) > MAX_PACKETS_BYTES:
+def keep_packets(hand: Hand, segment: ClaimedSegment, path: Path) -> None:
+    """Put what a plan found of a large video's packets beside it; without it, its segments read all of the video.
+
+    Raises: what ``hand.checkpoint`` raises, CageError.
+    """
+    if not is_large(segment.input, hand.station.limits.parts_above_bytes):
+        return
+    packets = hand.station.cage.packets(path, hand.checkpoint)
+    if len(packets) > MAX_PACKETS_BYTES:
         return
     try:
         hand.station.objects.put(_key(segment), packets)

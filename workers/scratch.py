@@ -111,6 +111,11 @@ class Scratch:
         with self._lent(self._taken(identity(source)) or self._whole(source, tick)) as entry:
             yield entry.path, entry.stored
 
+    def holds(self, source: InputRef) -> bool:
+        """Whether all of an input is on the disk."""
+        with self._lock:
+            return identity(source) in self._entries
+
     @contextmanager
     def part(self, source: InputRef, tick: Tick = no_tick) -> Iterator[Part]:
         """Lend the input as a file that is filled as it is read; what earlier segments read of it is still there.

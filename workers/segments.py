@@ -125,8 +125,8 @@ def _plan(hand: Hand, segment: ClaimedSegment) -> Plan:
             segment_seconds=station.limits.segment_seconds,
             tick=hand.checkpoint,
         )
-    if plan.packets:
-        keep_packets(hand, segment, plan.packets)
+        if len(plan.ranges) > 1:
+            keep_packets(hand, segment, path)
     parts = [SegmentPlan(one.start_pts, one.end_pts, one.frames, one.cost_seconds) for one in plan.ranges]
     return Plan(parts, plan.media.as_json(), list(plan.warnings), stored.sha256)
 
