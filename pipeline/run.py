@@ -151,9 +151,9 @@ def _run_batch(
 
 def _fills(event: Sampled | Carried | Ended) -> bool:
     """Say whether an event takes room in a batch: a picture does; a long stretch passed over too, to keep progress."""
-    return isinstance(event, Sampled) or (
-        isinstance(event, Carried) and len(event.skipped.frames) >= SKIPPED_IN_MESSAGE
-    )
+    if isinstance(event, Carried):
+        return len(event.skipped.frames) >= SKIPPED_IN_MESSAGE
+    return isinstance(event, Sampled)
 
 
 def _bytes(event: Sampled | Carried | Ended) -> int:

@@ -31,6 +31,7 @@ class Metered:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self.whole: list[str] = []
+        self.opened: list[str] = []
         self.ranged_bytes = 0
         self.refuses = False
 
@@ -43,6 +44,7 @@ class Metered:
 
     @contextmanager
     def open(self, key: str, start: int = 0, end: int | None = None) -> Iterator[BinaryIO]:
+        self.opened.append(key)
         if end is not None:
             if self.refuses:
                 raise ObjectStoreUnavailable("it does not answer")
@@ -94,6 +96,14 @@ def test_each_segment_costs_its_share_of_the_bytes_and_the_rows_are_the_same(
     alone = bed.submit(film, params={"sampler": {"stride": 10}}, size_class="long")
     Runner(station).work()
     assert rows_of(bed, job_id) == rows_of(bed, alone)
+
+
+def test_who_planned_the_video_has_it_and_asks_for_nothing(bed: Bed, station: Station, film: Path) -> None:
+    planner, job_id = planned(bed, station, film)
+    store: Any = Metered(station.objects)
+    Runner(replace(planner, objects=store, limits=replace(planner.limits, shift_seconds=60.0))).work("cpu", "long")
+    assert bed.jobs.get(job_id).state == JobState.SUCCEEDED
+    assert not [key for key in store.opened if key.startswith("inputs/")]
 
 
 def test_where_nothing_is_known_of_the_packets_the_whole_video_is_fetched(
