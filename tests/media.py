@@ -31,6 +31,17 @@ def noisy(number: int, width: int, height: int) -> Picture:
     return np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
 
 
+def colours(number: int, width: int, height: int) -> Picture:
+    """Return four colour fields."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    half_x, half_y = width // 2, height // 2
+    picture[:half_y, :half_x] = (200, 40, 40)
+    picture[:half_y, half_x:] = (40, 200, 40)
+    picture[half_y:, :half_x] = (40, 40, 200)
+    picture[half_y:, half_x:] = (220, 210, 60)
+    return picture
+
+
 def read_barcode(picture: Picture) -> int:
     """Return the number a picture spells, read at the blocks' centres."""
     height, width = picture.shape[:2]

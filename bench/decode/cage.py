@@ -22,7 +22,7 @@ def measure(streams: Streams, repetitions: int) -> list[Figure]:
     return [
         _figure(f"{STREAM} stride 10, cage: CPU against in-process", overhead, bar=1.03),
         _figure(f"{STREAM}, first frame of a warm child: CPU", [one["cpu"] for one in first], bar=0.10, unit="s"),
-        _wall(f"{STREAM}, first frame of a warm child: wall", [one["seconds"] for one in first], bar=0.10, unit="s"),
+        _figure(f"{STREAM}, first frame of a warm child: wall", [one["seconds"] for one in first], bar=0.10, unit="s"),
         *_overlap(_runs("overlap", path, repetitions)),
     ]
 
@@ -36,9 +36,9 @@ def _overlap(runs: Sequence[Mapping[str, Any]]) -> list[Figure]:
     share = [one["child_mib"] / one["child_said_mib"] for one in runs]
     return [
         _figure(f"{name}: CPU against the serial loop", [one["cpu"] / one["serial_cpu"] for one in runs], bar=1.15),
-        _wall(f"{name}: wall against serial CPU / cores", wall, bar=1.15),
-        _wall(f"{name}: wall of the serial loop against the same", serial),
-        _wall(f"{name}: wall against the serial loop", [one["wall"] / one["serial_wall"] for one in runs]),
+        _figure(f"{name}: wall against serial CPU / cores", wall, bar=1.15),
+        _figure(f"{name}: wall of the serial loop against the same", serial),
+        _figure(f"{name}: wall against the serial loop", [one["wall"] / one["serial_wall"] for one in runs]),
         _figure(f"{name}: worker's growth", [one["worker_mib"] for one in runs], unit="MiB"),
         _figure(f"{name}: child's peak", [one["child_mib"] for one in runs], unit="MiB"),
         _figure(f"{name}: child's peak against the formula", share, bar=1),
@@ -49,12 +49,5 @@ def _runs(mode: str, path: Path, repetitions: int) -> list[Mapping[str, Any]]:
     return [run_once(inside("bench.decode.caged", mode, str(path))).extra for _ in range(repetitions)]
 
 
-def _figure(
-    name: str, values: Sequence[float], *, bar: float | None = None, unit: str = "x", gate: bool = True
-) -> Figure:
-    return Figure(name, statistics.median(values), bar, unit=unit, spread=(max(values) - min(values)) / 2, gate=gate)
-
-
-def _wall(name: str, values: Sequence[float], *, bar: float | None = None, unit: str = "x") -> Figure:
-    """Return a figure that is only reported: what else runs on the machine counts in it."""
-    return _figure(name, values, bar=bar, unit=unit, gate=False)
+def _figure(name: str, values: Sequence[float], *, bar: float | None = None, unit: str = "x") -> Figure:
+    return Figure(name, statistics.median(values), bar, unit=unit, spread=(max(values) - min(values)) / 2)

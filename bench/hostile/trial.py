@@ -32,11 +32,6 @@ class Outcome:
     #: (height, width, 3), the mean colour of each frame is enough to recognise a canary
     colours: tuple[tuple[int, ...], ...] = ()
 
-    @property
-    def bounded(self) -> bool:
-        """Whether it ended within the bound."""
-        return self.seconds <= BOUND_SECONDS
-
 
 def new_cage() -> Cage:
     """Return a cage as the trials want it."""

@@ -79,7 +79,7 @@ def _all_frames(cage: Cage, path: Path) -> list[Frame]:
 
 #: the picture that a cut packet begins is completed from those before it, and is another one after a jump
 CONCEALED = pytest.mark.xfail(
-    reason="packets that the demuxer marks as damaged are not decoded in sequence", strict=False
+    reason="packets that the demuxer marks as damaged are not decoded in sequence", strict=True
 )
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.cage import Cage
 from tests import barcodes
-from tests.media import Clip, Picture, read_barcode
+from tests.media import Clip, colours, read_barcode
 
 #: where rounding, siting of colour samples or the kind of averaging may differ; blocks are black or white
 MEAN_DIFFERENCE = 6.0
@@ -96,17 +96,6 @@ def test_a_small_picture_does_not_depend_on_what_else_was_asked_for(cage: Cage, 
     for share in (0.02, 0.1, 0.3, 0.8):
         for frame in cage.frames(path, np.flatnonzero(random.random(count) < share), width=64):
             assert np.array_equal(frame.image, everything[frame.index])
-
-
-def colours(number: int, width: int, height: int) -> Picture:
-    """Return four colour fields."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    half_x, half_y = width // 2, height // 2
-    picture[:half_y, :half_x] = (200, 40, 40)
-    picture[:half_y, half_x:] = (40, 200, 40)
-    picture[half_y:, :half_x] = (40, 40, 200)
-    picture[half_y:, half_x:] = (220, 210, 60)
-    return picture
 
 
 @pytest.mark.parametrize("matrix", [1, 5, 9], ids=["BT.709", "BT.601", "BT.2020"])

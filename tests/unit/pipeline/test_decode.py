@@ -12,7 +12,7 @@ import pytest
 from pipeline.cage import Cage
 from pipeline.frame import Frame
 from tests import barcodes
-from tests.media import HEIGHT, WIDTH, Clip, Picture, barcode, read_barcode
+from tests.media import HEIGHT, WIDTH, Clip, Picture, barcode, colours, read_barcode
 from tests.reference_decode import reference_decode
 
 
@@ -90,17 +90,6 @@ def test_a_thin_picture_keeps_at_least_one_row(cage: Cage, tmp_path: Path) -> No
     path = Clip("thin.mkv", codec="ffv1", width=2000, height=2, frames=1).write(tmp_path)
     (frame,) = cage.frames(path, np.array([0]), width=16)
     assert frame.image.shape == (1, 16, 3)
-
-
-def colours(number: int, width: int, height: int) -> Picture:
-    """Return four colour fields."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    half_x, half_y = width // 2, height // 2
-    picture[:half_y, :half_x] = (200, 40, 40)
-    picture[:half_y, half_x:] = (40, 200, 40)
-    picture[half_y:, :half_x] = (40, 40, 200)
-    picture[half_y:, half_x:] = (220, 210, 60)
-    return picture
 
 
 @pytest.mark.parametrize("matrix", [1, 5, 9], ids=["BT.709", "BT.601", "BT.2020"])
