@@ -1,7 +1,7 @@
 # One command for each thing. `make` alone lists them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo setup up down status doctor test faults lint fmt bench bench-skipping bench-decode bench-mutations docs clean setup-dev
+.PHONY: help demo setup up down status doctor test faults lint fmt bench bench-skipping bench-decode bench-mutations evaluate docs clean setup-dev
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -54,6 +54,9 @@ faults: setup-dev ## kill, freeze and flush parts of a stack, and judge its hist
 
 bench: setup ## measure the queue; prints a table, then one JSON line
 	@$(BIN)/python -m bench
+
+evaluate: setup ## measure the quality of the five systems; writes docs/evaluation, prints every figure with its bar
+	@$(BIN)/python -m pipeline evaluate $(SYSTEMS)
 
 bench-skipping: setup ## measure what skipping frames costs in answers; writes docs/figures/skipping.svg
 	@mkdir -p docs/figures

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from pipeline import command, models_command
+from pipeline import command, evaluate_command, models_command
 from pipeline.errors import PipelineError
 from pipeline.settings import PipelineSettings
 
@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = PipelineSettings()
         if words[:1] == ["models"]:
             return models_command.run(words[1:], settings)
+        if words[:1] == ["evaluate"]:
+            return evaluate_command.run(words[1:], settings)
         return command.run(words, settings)
     except ValidationError as error:
         faults = [f"FQ_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]

@@ -62,7 +62,7 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
-        description="Run a pipeline on a file, with no services. See also: python -m pipeline models --help",
+        description="Run a pipeline on a file, with no services. Beside it: python -m pipeline models | evaluate",
     )
     parser.add_argument("path", nargs="?", type=Path, metavar="PATH", help="image or video")
     parser.add_argument("--pipeline", default="motion", metavar="NAME", help="see --list; or module:Class")

@@ -32,8 +32,8 @@ class PipelineSpec:
     spec_version: int = SPEC_VERSION
     #: explanation of each field of the summary
     summary_fields: Mapping[str, str] = field(default_factory=dict)
-    #: tasks of model packages it can use; empty: needs no weights
-    model_tasks: tuple[str, ...] = ()
+    #: parameters that name a model, each with the tasks that the model may have; empty: needs no weights
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: longest a claim may run before it is ended and charged; an operator may set another (FQ_MAX_RUNTIMES)
     max_runtime_seconds: float = 3600.0
 

@@ -151,7 +151,9 @@ class PipelineDocument(Document):
     spec_version: int
     params_schema: Mapping[str, Any]
     summary_fields: Mapping[str, str]
-    model_tasks: Sequence[str]
+    models: Mapping[str, Sequence[str]] = Field(
+        description="Parameters that name a model, each with the tasks such a model may have."
+    )
     max_runtime_seconds: float | None = Field(description="Longest a worker may be at one claim before it is ended.")
     live_workers: int = Field(description="Workers of its lane that are alive just now.")
 

@@ -129,7 +129,7 @@ def pipeline_document(row: PipelineRow, scene: Scene) -> doc.PipelineDocument:
         spec_version=row.spec_version,
         params_schema=spec.get("params_schema", {}),
         summary_fields=spec.get("summary_fields", {}),
-        model_tasks=spec.get("model_tasks", []),
+        models=spec.get("models", {}),
         max_runtime_seconds=spec.get("max_runtime_seconds"),
         live_workers=sum(count for (lane, _), count in scene.workers.items() if lane == row.lane),
     )

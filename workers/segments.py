@@ -153,7 +153,7 @@ def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any]) -> b
     Like segments share their model: one that is broken is the fault of each of them, and no halving would tell.
     """
     try:
-        if pipeline.spec.model_tasks:
+        if pipeline.spec.models:
             hand.checkpoint(hand.station.limits.load_seconds)
             for model in pipeline.models_used(params, hand.station.shelf):
                 hand.station.shelf.load(str(model["name"]))

@@ -46,6 +46,7 @@ done
     echo "setup: behind a mirror set PIP_INDEX_URL; for a CPU-only torch from another index set PIP_EXTRA_INDEX_URL." >&2
     exit 1
 }
+"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --no-deps -r deploy/requirements/no-deps.txt
 # The command line `framequeue`, from the source tree.
 "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --no-deps --editable clients/python
 echo "$sum" >"$stamp"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +22,12 @@ class Model(Protocol):
         images: uint8 RGB (h, w, 3), sizes may differ. A finding of a detector is {"label", "score", "box":
         [x, y, width, height] in pixels of the given image, "keypoints"?}; of a classifier {"label", "score"}.
         Raises: DeviceOutOfMemory, ModelError.
+        """
+
+    def run(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Run the network of a ``tensors`` model on what the caller prepared; outputs by name, float32.
+
+        batch: float32, any shape the network takes, batch axis first. Raises: DeviceOutOfMemory, ModelError.
         """
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ CARD_FILE = "model.toml"
 DECODERS = {
     "detect": ("yunet", "fastestdet", "yolov5", "yolov8", "boxes_scores", "nms"),
     "classify": ("softmax", "sigmoid", "probabilities"),
+    "tensors": ("raw",),
 }
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -89,8 +90,12 @@ class ModelCard(_Part):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")] = "1"
-    task: Literal["detect", "classify"]
-    runtime: Literal["onnx", "torchscript"]
+    #: tensors: the pipeline that uses it prepares the input and reads the outputs by itself
+    task: Literal["detect", "classify", "tensors"]
+    runtime: Literal["onnx", "torchscript", "python"]
+    #: python: what makes the network of the weights, ``package.module:function``, or ``file.py:function`` of a file
+    #: beside the card; called with (weights file, device, threads), returns a Forward
+    entry: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     lane: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")] = "cpu"
     licence: str = "unstated"
     source: str = ""
@@ -151,10 +156,12 @@ def _cross_faults(data: dict[str, Any]) -> list[str]:
     """Return what is wrong between fields; on the raw data, so that it is told together with faults of the fields."""
     faults = []
     weights, output, task = data.get("weights"), data.get("output"), data.get("task")
+    if (data.get("runtime") == "python") != (data.get("entry") is not None):
+        faults.append("entry: needed for runtime python, and only there")
     if isinstance(weights, dict) and weights.get("url") and not weights.get("sha256"):
         faults.append("weights.sha256: needed where there is a url")
     if isinstance(output, dict):
-        if not output.get("labels"):
+        if not output.get("labels") and task != "tensors":
             faults.append("output: give labels or labels_file")
         if task in DECODERS and output.get("decoder") not in DECODERS[task]:
             faults.append(f"output.decoder: a {task} model takes one of {', '.join(DECODERS[task])}")

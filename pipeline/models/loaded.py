@@ -47,13 +47,40 @@ class LoadedModel:
             found.extend(self._chunk(images[first : first + size]))
         return found
 
+    def run(self, batch: NDArray[np.float32]) -> Outputs:
+        """Run the network as it is, in pieces of at most ``max_batch``; outputs by name, batch axis first.
+
+        Raises: DeviceOutOfMemory, ModelError.
+        """
+        size = self._forward.fixed_batch or self.card.max_batch
+        pieces = [self._call(batch[first : first + size]) for first in range(0, len(batch), size)]
+        if not pieces:
+            raise ModelError(f"{self.card.name}: an empty batch")
+        last = pieces[-1]
+        return {
+            name: np.concatenate([piece[name] for piece in pieces]) if values.ndim else values
+            for name, values in last.items()
+        }
+
     def close(self) -> None:
         """Free device memory."""
         self._forward.close()
 
     def _chunk(self, images: Sequence[NDArray[np.uint8]]) -> list[list[dict[str, Any]]]:
         batch, placements = prepare(images, self.card.input)
-        missing = (self._forward.fixed_batch or 0) - len(batch)
+        outputs = self._call(batch)
+        if self.card.task == "detect":
+            boxes = DETECTORS[self.card.output.decoder](outputs, self.card)
+            return [boxed(self.card, one, where) for one, where in zip(boxes, placements, strict=True)]
+        if self.card.task == "classify":
+            scores = CLASSIFIERS[self.card.output.decoder](outputs, self.card)
+            return [labelled(self.card, one) for one in scores]
+        raise ModelError(f"{self.card.name} is a {self.card.task} model: it tells no findings")
+
+    def _call(self, batch: NDArray[np.float32]) -> Outputs:
+        """Run one piece, filled up where the export takes only one size; the filling is cut off again."""
+        wanted = len(batch)
+        missing = (self._forward.fixed_batch or 0) - wanted
         if missing > 0:
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), dtype=np.float32)])
         try:
@@ -62,11 +89,7 @@ class LoadedModel:
             raise own_error(error, f"{self.card.name} failed") from error
         if any(len(values) != len(batch) for values in outputs.values() if values.ndim):
             raise ModelError(f"{self.card.name}: an output does not hold one entry per picture")
-        if self.card.task == "detect":
-            boxes = DETECTORS[self.card.output.decoder](outputs, self.card)
-            return [boxed(self.card, one, where) for one, where in zip(boxes, placements, strict=False)]
-        scores = CLASSIFIERS[self.card.output.decoder](outputs, self.card)
-        return [labelled(self.card, one) for one in scores[: len(images)]]
+        return {name: values[:wanted] if values.ndim else values for name, values in outputs.items()}
 
 
 def boxed(card: ModelCard, found: Boxes, placement: Placement) -> list[dict[str, Any]]:

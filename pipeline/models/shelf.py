@@ -19,8 +19,8 @@ from pipeline.models.pull import file_digest, find_weights, pull_weights
 BUILT_IN = Path(__file__).resolve().parents[2] / "models"
 
 
-#: loads the weights of a card: (card, weights file, device, threads)
-Runtime = Callable[[ModelCard, Path, str, int], Forward]
+#: loads the weights of a card: (card, folder of the card, weights file, device, threads)
+Runtime = Callable[[ModelCard, Path, Path, str, int], Forward]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +120,16 @@ class FolderShelf:
                 self._evict_oldest()
 
     def _open(self, name: str, path: Path) -> Model:
-        card = self.card(name)
+        card, folder = self.card(name), self._package(name).folder
         if self._precision != "fp32":
             card = card.model_copy(update={"precision": self._precision})
         try:
-            return LoadedModel(card, self._runtime(card, path, self._device, self._threads))
+            return LoadedModel(card, self._runtime(card, folder, path, self._device, self._threads))
         except DeviceOutOfMemory:
             if not self._loaded:
                 raise
             self.close()  # the others can be loaded again; this one is wanted now
-            return LoadedModel(card, self._runtime(card, path, self._device, self._threads))
+            return LoadedModel(card, self._runtime(card, folder, path, self._device, self._threads))
 
     def _evict_oldest(self) -> None:
         _, model = self._loaded.popitem(last=False)
@@ -176,8 +176,12 @@ def open_shelf(
     return FolderShelf(folders, cache_dir=cache, mirror=mirror, device=device, threads=threads, precision=precision)
 
 
-def open_weights(card: ModelCard, path: Path, device: str, threads: int) -> Forward:
+def open_weights(card: ModelCard, folder: Path, path: Path, device: str, threads: int) -> Forward:
     """Load weights with the card's runtime, which is imported only now. Raises: ModelError, DeviceOutOfMemory."""
+    if card.runtime == "python":
+        from pipeline.models.python_runtime import open_entry  # noqa: PLC0415 - as the other two
+
+        return open_entry(card, folder, path, device=device, threads=threads)
     if card.runtime == "torchscript":
         from pipeline.models.torchscript_runtime import TorchScriptForward  # noqa: PLC0415 - see that module
 

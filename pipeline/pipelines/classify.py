@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.frame import Frame
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
-from pipeline.pipelines.modelled import Modelled
+from pipeline.pipelines.modelled import OneModel
 from pipeline.pipelines.schemas import INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
 from pipeline.pipelines.timeline import Pace, Stretches
 from pipeline.spec import PipelineSpec
@@ -28,7 +28,7 @@ SUMMARY_FIELDS = {
 }
 
 
-class Classify(Modelled):
+class Classify(OneModel):
     """Run a classifier on every sampled frame; frames are independent, so no lead-in is needed."""
 
     spec = PipelineSpec(
@@ -50,7 +50,7 @@ class Classify(Modelled):
         },
         lane="cpu",
         summary_fields=SUMMARY_FIELDS,
-        model_tasks=("classify",),
+        models={"model": ("classify",)},
     )
 
     def observe(self, state: Any, frame: Frame, inferred: Any, params: Params) -> Row:

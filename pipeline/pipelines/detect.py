@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.frame import Frame
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
-from pipeline.pipelines.modelled import Modelled
+from pipeline.pipelines.modelled import OneModel
 from pipeline.pipelines.schemas import INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
 from pipeline.pipelines.timeline import Curve, Pace
 from pipeline.spec import PipelineSpec
@@ -24,7 +24,7 @@ SUMMARY_FIELDS = {
 }
 
 
-class Detect(Modelled):
+class Detect(OneModel):
     """Run a detector on every sampled frame; frames are independent, so no lead-in is needed."""
 
     spec = PipelineSpec(
@@ -43,7 +43,7 @@ class Detect(Modelled):
         ),
         lane="cpu",
         summary_fields=SUMMARY_FIELDS,
-        model_tasks=("detect",),
+        models={"model": ("detect",)},
     )
 
     def observe(self, state: Any, frame: Frame, inferred: Any, params: Params) -> Row:

@@ -71,7 +71,7 @@ class CrashesWhenBright(Motion):
 class LoadsForever(Motion):
     """Motion with a model whose weights never come to an end."""
 
-    spec = replace(Motion.spec, name="loads_forever", model_tasks=("detect",))
+    spec = replace(Motion.spec, name="loads_forever", models={"model": ("detect",)})
 
     def models_used(self, params: Params, shelf: ModelShelf) -> Sequence[Any]:
         logging.getLogger(__name__).warning("test.loads")

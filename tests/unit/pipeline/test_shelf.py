@@ -121,11 +121,11 @@ def test_out_of_memory_while_loading_makes_room_and_tries_once_more(folders):
         brightness_classifier(folders / "one", name=name)
     calls = ["nothing yet"]
 
-    def full_once(card, path, device, threads):
+    def full_once(card, folder, path, device, threads):
         calls.append(card.name)
         if calls in (["b"], ["a"]):
             raise DeviceOutOfMemory("full")
-        return open_weights(card, path, device, threads)
+        return open_weights(card, folder, path, device, threads)
 
     shelf = shelf_of(folders, runtime=full_once)
     shelf.load("a")

@@ -169,7 +169,7 @@ def test_a_decoder_that_does_not_start_charges_nobody_and_rests_the_worker(world
 
 def modelled(world: World, loads: Callable[[], None]) -> dict[str, Any]:
     """Changes of a station whose pipeline has a model that loads as told."""
-    world.pipeline.spec = replace(world.pipeline.spec, model_tasks=("detect",))
+    world.pipeline.spec = replace(world.pipeline.spec, models={"model": ("detect",)})
     world.pipeline.models_used = lambda *_: [{"name": "m"}]  # type: ignore[method-assign,return-value]
 
     class Shelf:

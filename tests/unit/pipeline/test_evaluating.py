@@ -1,0 +1,52 @@
+"""Reports of evaluations: a missed bar is said, and fails the command."""
+
+import json
+
+import pytest
+
+from pipeline import evaluate_command
+from pipeline.errors import ParamsError
+from pipeline.evaluate_command import run
+from pipeline.evaluating import Figure, Report, Table
+from pipeline.settings import PipelineSettings
+
+
+@pytest.mark.parametrize(
+    ("measured", "bar", "higher", "reached"),
+    [
+        (0.9, 0.9, True, True), (0.89, 0.9, True, False), (5.0, 5.0, False, True), (5.1, 5.0, False, False),
+        (1.0, None, False, None),
+    ],
+)  # fmt: skip
+def test_a_figure_says_whether_it_reaches_its_bar(measured, bar, higher, reached):
+    assert Figure("f", measured, bar, higher).reached is reached
+
+
+@pytest.mark.parametrize(("measured", "code"), [(4.0, 0), (6.0, 1)])
+def test_the_command_keeps_page_and_data_and_fails_where_a_bar_is_missed(tmp_path, monkeypatch, capsys, measured, code):
+    told = Report(
+        "walking",
+        [Figure("error", measured, 5.0, unit="%")],
+        [Table("Cases", ("a|b", "c"), [("1|2", "3")])],
+        ["seed 7"],
+    )
+    (tmp_path / "walking_evaluation.py").write_text("def evaluate(data, shelf):\n    return told\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(evaluate_command, "SYSTEMS", {"walking": "walking_evaluation"})
+    __import__("walking_evaluation").told = told
+    out = tmp_path / "out"
+    words = ["walking", "--data", str(tmp_path), "--models", str(tmp_path), "--out", str(out)]
+    assert run(words, PipelineSettings(model_cache=tmp_path / "cache")) == code
+    page = (out / "walking.md").read_text()
+    assert f"| error | {measured:g} % | at most 5 % | {'reached' if code == 0 else 'missed'} |" in page
+    assert "| 1/2 | 3 |" in page
+    assert "- seed 7" in page
+    assert json.loads((out / "walking.json").read_text())["figures"][0]["reached"] is (code == 0)
+    assert ("missed" in capsys.readouterr().out) is (code == 1)
+
+
+def test_an_unknown_system_and_a_folder_that_is_not_there_are_refused(tmp_path):
+    with pytest.raises(ParamsError, match="no evaluation of flying"):
+        run(["flying"], PipelineSettings())
+    with pytest.raises(ParamsError, match="not a folder"):
+        run(["pose", "--data", str(tmp_path / "absent")], PipelineSettings())
