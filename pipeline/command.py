@@ -14,6 +14,7 @@ from typing import Any
 from pipeline import telling
 from pipeline.cage import MEMORY_BYTES, Cage
 from pipeline.errors import ParamsError
+from pipeline.illustrating import Illustrated, Shown, illustrate
 from pipeline.memory import Peak, peak
 from pipeline.models.base import ModelShelf
 from pipeline.models.shelf import open_shelf
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, default=8, metavar="N", help="rows to show, spread evenly (default 8)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep all rows as gzip JSON lines")
     parser.add_argument("--json", action="store_true", help="all rows as JSON lines, the last line is the summary")
+    parser.add_argument(
+        "--artifacts", type=Path, metavar="DIR", help="draw what was found: picture or film, thumbnails"
+    )
     parser.add_argument("--explain", action="store_true", help="say what would be run, and how it is cut; run nothing")
     parser.add_argument("--list", action="store_true", help="list the pipelines and their parameters")
     parser.add_argument("--segment-seconds", type=float, default=30.0, metavar="S", help=argparse.SUPPRESS)
@@ -91,6 +95,8 @@ def _params(pipeline: Pipeline, options: argparse.Namespace, defaults: Mapping[s
     for name in ("width", "model"):
         if getattr(options, name) is not None:
             params[name] = getattr(options, name)
+    if options.artifacts is not None:
+        params.setdefault("artifacts", ["annotated", "thumbnails"])
     try:
         return canonical_params(with_defaults(pipeline.spec.params_schema, defaults), params)
     except ParamsInvalid as error:
@@ -125,18 +131,39 @@ def _run(
         progress.clear()
         seconds = time.perf_counter() - started
         summary = pipeline.summarize(read_rows(kept), plan.media, params)
+        shown = Shown(pipeline, options.path, plan.media, params, summary, lambda: read_rows(kept))
+        made = _illustrate(shown, cage, options.artifacts, warnings)
         if options.json:
-            for row in read_rows(kept):
-                print(json.dumps(row, ensure_ascii=False))
             document = {"summary": summary, "warnings": warnings, "media": plan.media.as_json(), "timings": timings}
-            print(json.dumps({**document, "models": list(pipeline.models_used(params, shelf))}, ensure_ascii=False))
+            _tell_json(kept, {**document, "models": list(pipeline.models_used(params, shelf))}, made)
             return 0
         telling.tell_media(options.path, plan.media)
         telling.tell_run(pipeline.spec.name, len(works), writer.count, seconds, timings)
         telling.tell_rows(read_rows(kept), writer.count, options.rows)
         telling.tell_summary(summary)
+        telling.tell_artifacts([(one.path, one.caption) for one in made.artifacts])
         telling.tell_warnings(warnings)
     return 0
+
+
+def _tell_json(kept: Path, document: Mapping[str, Any], made: Illustrated) -> None:
+    for row in read_rows(kept):
+        print(json.dumps(row, ensure_ascii=False))
+    artifacts = [{"path": str(one.path), "caption": one.caption} for one in made.artifacts]
+    print(json.dumps({**document, "artifacts": artifacts}, ensure_ascii=False))
+
+
+def _illustrate(shown: Shown, cage: Cage, folder: Path | None, warnings: list[Mapping[str, Any]]) -> Illustrated:
+    """Write the pictures that the params ask for into ``folder``; without one, none. Adds to ``warnings``."""
+    if folder is None:
+        return Illustrated()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParamsError(f"--artifacts: {folder}: {error.strerror}") from error
+    made = illustrate(shown, cage, folder)
+    warnings.extend(made.warnings)
+    return made
 
 
 def _explain(pipeline: Pipeline, params: Mapping[str, Any], plan: Plan, shelf: ModelShelf, held: Peak) -> None:

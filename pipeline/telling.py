@@ -140,6 +140,14 @@ def _bars(points: Sequence[Mapping[str, Any]], width: int = 60) -> str:
     return "".join(_BARS[min(7, int(8 * value / top))] for value in peaks)
 
 
+def tell_artifacts(artifacts: Sequence[tuple[Path, str]]) -> None:
+    """Print a line for each picture: its file and what it shows."""
+    if artifacts:
+        print("\nartifacts")
+    for path, caption in artifacts:
+        print(f"  {path}  {caption}")
+
+
 def tell_warnings(warnings: Iterable[Mapping[str, Any]]) -> None:
     """Print what was wrong with the input without stopping the run."""
     for warning in warnings:

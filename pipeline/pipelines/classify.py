@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.frame import Frame
+from pipeline.marks import Mark, Moment
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import OneModel
-from pipeline.pipelines.schemas import INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
+from pipeline.pipelines.schemas import ARTIFACTS, INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
 from pipeline.pipelines.timeline import Pace, Stretches
 from pipeline.spec import PipelineSpec
 
 #: labels told in the summary
 TOLD_LABELS = 20
+
+#: labels written on a picture
+MARKED_LABELS = 3
 
 SUMMARY_FIELDS = {
     "frames": "Frames sampled.",
@@ -22,7 +26,8 @@ SUMMARY_FIELDS = {
     "duration_seconds": "Length of the input; 0 for a still.",
     "label": "The label with the highest mean score, null where none reached min_score.",
     "score": "Its mean score over all frames (a frame that does not name it counts 0).",
-    "labels": "The 20 best: label, mean_score, best_score, frames (in which it is named), seconds (in which it leads).",
+    "labels": "The 20 best: label, mean_score, frames (in which it is named), seconds (in which it leads), and of the "
+    "frame with its highest score: best_score, best_index, best_seconds.",
     "timeline": "Stretches with the same leading label: from_seconds, to_seconds, label; at most 1,000.",
     "truncated": "Names of the lists above that hold only their first entries.",
 }
@@ -45,6 +50,7 @@ class Classify(OneModel):
                 top_k=integer(5, 1, 100, "At most this many labels per frame, best first."),
                 min_score=number(0.0, 0.0, 1.0, "Labels under this score are left out; null: as the model's card says.")
                 | {"type": ["number", "null"]},
+                artifacts=ARTIFACTS,
             ),
             "required": ["model"],
         },
@@ -68,9 +74,10 @@ class Classify(OneModel):
             pace.step(seconds)
             leading.add(seconds, row["labels"][0]["label"] if row["labels"] else None)
             for one in row["labels"]:
-                entry = labels.setdefault(one["label"], {"total": 0.0, "best": 0.0, "frames": 0})
+                entry = labels.setdefault(one["label"], {"total": 0.0, "best": (-1.0, 0, 0.0), "frames": 0})
                 entry["total"] += one["score"]
-                entry["best"] = max(entry["best"], one["score"])
+                if one["score"] > entry["best"][0]:
+                    entry["best"] = (one["score"], row["index"], seconds)
                 entry["frames"] += 1
         timeline = leading.finish(pace.end_seconds)
         ranked = sorted(labels, key=lambda name: (-labels[name]["total"], name))
@@ -91,12 +98,25 @@ class Classify(OneModel):
             "truncated": sorted(name for name, cut in truncated.items() if cut),
         }
 
+    def marks(self, row: Row, params: Params) -> Sequence[Mark]:
+        """Return the frame's best labels as lines of text in its corner."""
+        best = row["labels"][:MARKED_LABELS]
+        return [Mark("text", ((0.0, 0.0),), f"{one['label']} {one['score']:.0%}", one["label"]) for one in best]
+
+    def moments(self, summary: Mapping[str, Any], params: Params) -> Sequence[Moment]:
+        """Return the best frame of each label that leads somewhere, and of the best label in any case."""
+        return [
+            Moment(one["best_index"], f"{one['label']} {one['best_score']:.0%} at second {one['best_seconds']:.3f}")
+            for one in summary["labels"]
+            if one["seconds"] > 0 or one["label"] == summary["label"]
+        ]
+
 
 def _told(name: str, entry: dict[str, Any], frames: int, leading: Stretches) -> dict[str, Any]:
     return {
         "label": name,
         "mean_score": round(entry["total"] / frames, 4),
-        "best_score": entry["best"],
+        **dict(zip(("best_score", "best_index", "best_seconds"), entry["best"], strict=True)),
         "frames": entry["frames"],
         "seconds": round(leading.seconds.get(name, 0.0), 3),
     }

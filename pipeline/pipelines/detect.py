@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.frame import Frame
+from pipeline.marks import Mark, Moment, box_mark
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import OneModel
-from pipeline.pipelines.schemas import INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
+from pipeline.pipelines.schemas import ARTIFACTS, INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
 from pipeline.pipelines.timeline import Curve, Pace
 from pipeline.spec import PipelineSpec
 
@@ -19,7 +20,8 @@ SUMMARY_FIELDS = {
     "inferred": INFERRED,
     "duration_seconds": "Length of the input; 0 for a still.",
     "objects": "Objects found, summed over all frames (the same thing counts once per frame).",
-    "labels": "Per label: frames it is in, max at once, mean per frame, best_score, first_seconds, last_seconds.",
+    "labels": "Per label: frames it is in, max at once, mean per frame, first_seconds, last_seconds, and of the find "
+    "with the highest score: best_score, best_index (of its frame), best_seconds, best_box.",
     "counts_over_time": "bin_seconds, and points: seconds and counts (most at once, by label); at most 600.",
 }
 
@@ -40,6 +42,7 @@ class Detect(OneModel):
             },
             min_score=number(None, 0.0, 1.0, "Objects under this score are left out; null: as the model's card says."),
             max_objects=integer(100, 1, 1000, "At most this many objects per frame, best first."),
+            artifacts=ARTIFACTS,
         ),
         lane="cpu",
         summary_fields=SUMMARY_FIELDS,
@@ -66,7 +69,9 @@ class Detect(OneModel):
                 _note(labels, name, count, seconds)
             for one in row["objects"]:
                 entry = labels[one["label"]]
-                entry["best_score"] = max(entry["best_score"], one["score"])
+                if one["score"] > entry["best_score"]:
+                    best = {"score": one["score"], "index": row["index"], "seconds": seconds, "box": one["box"]}
+                    entry.update({f"best_{name}": value for name, value in best.items()})
         duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
         return {
             "frames": frames,
@@ -80,6 +85,27 @@ class Detect(OneModel):
             },
         }
 
+    def marks(self, row: Row, params: Params) -> Sequence[Mark]:
+        """Return the frame's objects: boxes with label and score, and keypoints where the model tells any."""
+        found = []
+        for one in row["objects"]:
+            found.append(box_mark(one["box"], f"{one['label']} {one['score']:.0%}", one["label"]))
+            if one.get("keypoints"):
+                found.append(Mark("points", tuple((x, y) for x, y in one["keypoints"]), group=one["label"]))
+        return found
+
+    def moments(self, summary: Mapping[str, Any], params: Params) -> Sequence[Moment]:
+        """Return the best find of each label, best first."""
+        labels = sorted(summary["labels"].items(), key=lambda item: (-item[1]["best_score"], item[0]))
+        return [
+            Moment(
+                one["best_index"],
+                f"{name} {one['best_score']:.0%} at second {one['best_seconds']:.3f}",
+                tuple(one["best_box"]),
+            )
+            for name, one in labels
+        ]
+
 
 def _in_source(one: dict[str, Any], scale: float) -> dict[str, Any]:
     """Return a finding with box and keypoints taken from frame to source pixels."""
@@ -91,7 +117,7 @@ def _in_source(one: dict[str, Any], scale: float) -> dict[str, Any]:
 
 def _note(labels: dict[str, dict[str, Any]], name: str, count: int, seconds: float) -> None:
     entry = labels.setdefault(
-        name, {"frames": 0, "total": 0, "max": 0, "best_score": 0.0, "first_seconds": seconds, "last_seconds": seconds}
+        name, {"frames": 0, "total": 0, "max": 0, "best_score": -1.0, "first_seconds": seconds, "last_seconds": seconds}
     )
     entry["frames"] += 1
     entry["total"] += count
@@ -104,7 +130,7 @@ def _told(entry: dict[str, Any], frames: int) -> dict[str, Any]:
         "frames": entry["frames"],
         "max": entry["max"],
         "mean": round(entry["total"] / frames, 4),
-        "best_score": entry["best_score"],
+        **{name: entry[name] for name in ("best_score", "best_index", "best_seconds", "best_box")},
         "first_seconds": entry["first_seconds"],
         "last_seconds": entry["last_seconds"],
     }

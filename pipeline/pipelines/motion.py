@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.frame import Frame
+from pipeline.marks import Mark, Moment, box_mark
 from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.motion_picture import Look, background, changed_boxes, changed_share, cut_score, look_at
-from pipeline.pipelines.motion_summary import SUMMARY_FIELDS, summarize_motion
-from pipeline.pipelines.schemas import integer, number, params_schema
+from pipeline.pipelines.motion_summary import SUMMARY_FIELDS, motion_moments, summarize_motion
+from pipeline.pipelines.schemas import ARTIFACTS, integer, number, params_schema
 from pipeline.spec import PipelineSpec
 
 #: frames the background is the median of; also the lead-in, so that rows do not depend on where the input is cut
@@ -35,6 +36,7 @@ PARAMS_SCHEMA = params_schema(
     still_below=number(0.001, 0.0, 1.0, "Still: share of the picture that changed since the frame before, below this."),
     black_below=number(32.0, 0.0, 255.0, "Black: 98 % of the picture is darker than this grey level."),
     blur_below=number(20.0, 0.0, 1e6, "Blurred: variance of the Laplacian at 320 pixels below this."),
+    artifacts=ARTIFACTS,
 )
 
 
@@ -111,6 +113,16 @@ class Motion:
     def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
         """Return the job's summary; see ``spec.summary_fields``."""
         return summarize_motion(rows, media)
+
+    def marks(self, row: Row, params: Params) -> Sequence[Mark]:
+        """Return the moving boxes, and in the corner how much moves and what kind of frame it is."""
+        kinds = [kind for kind in ("cut", "still", "black", "blurred") if row[f"is_{kind}"]]
+        told = ", ".join([f"activity {row['activity']:.1%}", *kinds])
+        return [*(box_mark(one["box"], group="moving") for one in row["objects"]), Mark("text", ((0.0, 0.0),), told)]
+
+    def moments(self, summary: Mapping[str, Any], params: Params) -> Sequence[Moment]:
+        """Return the frame with the most motion, and the first frames after scene cuts."""
+        return motion_moments(summary)
 
     def models_used(self, params: Params, shelf: ModelShelf) -> Sequence[Mapping[str, Any]]:
         """Return nothing: no model is used."""

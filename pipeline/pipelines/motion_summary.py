@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipeline.marks import Moment
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Row
 from pipeline.pipelines.schemas import INFERRED
@@ -17,10 +18,12 @@ SUMMARY_FIELDS: Mapping[str, str] = {
     "frames": "Frames sampled.",
     "inferred": INFERRED,
     "duration_seconds": "Length of the input; 0 for a still.",
-    "activity": "mean and peak share of the picture that moves.",
+    "activity": "mean and peak share of the picture that moves; peak_index, peak_seconds and peak_box (its largest "
+    "moving box) say of which frame, null where nothing moves.",
     "activity_curve": "bin_seconds, and points: seconds, activity (mean) and peak of each bin; at most 600.",
     "moving": "max_boxes at once, boxes in all, seconds_with_motion, first_seconds and last_seconds of motion.",
     "scene_cuts": "Times in seconds of the first frame after each cut; at most 1,000.",
+    "scene_cut_frames": "The index of each of these frames.",
     "still": "Stretches in which nothing changes: from_seconds, to_seconds.",
     "black": "Stretches of black picture.",
     "blurred": "Stretches of blurred picture.",
@@ -37,6 +40,17 @@ def summarize_motion(rows: Iterable[Row], media: MediaInfo) -> dict[str, Any]:
     return tally.summary(media)
 
 
+def motion_moments(summary: Mapping[str, Any]) -> list[Moment]:
+    """Return the frame with the most motion, then the first frames after scene cuts, by time."""
+    peak = summary["activity"]
+    found = []
+    if peak["peak_index"] is not None:
+        box = None if peak["peak_box"] is None else tuple(peak["peak_box"])
+        found.append(Moment(peak["peak_index"], f"most motion, at second {peak['peak_seconds']:.3f}", box))
+    cuts = zip(summary["scene_cut_frames"], summary["scene_cuts"], strict=True)
+    return found + [Moment(index, f"scene cut at second {seconds:.3f}") for index, seconds in cuts]
+
+
 class _Tally:
     def __init__(self) -> None:
         self.frames = 0
@@ -44,8 +58,9 @@ class _Tally:
         self.boxes = 0
         self.max_boxes = 0
         self.sums = {"activity": 0.0, "luma": 0.0, "blur": 0.0}
-        self.peak = 0.0
+        self.peak: dict[str, Any] = {"peak": 0.0, "peak_index": None, "peak_seconds": None, "peak_box": None}
         self.cuts: list[float] = []
+        self.cut_frames: list[int] = []
         self.truncated: set[str] = set()
         self.curve = Curve()
         self.pace = Pace()
@@ -60,7 +75,9 @@ class _Tally:
         self.inferred += row.get("carried_from") is None
         self.pace.step(seconds)
         self.curve.add(seconds, {"activity": row["activity"]})
-        self.peak = max(self.peak, row["activity"])
+        if row["activity"] > self.peak["peak"]:
+            box = row["objects"][0]["box"] if row["objects"] else None
+            self.peak = dict(zip(self.peak, (row["activity"], row["index"], seconds, box), strict=True))
         for name in self.sums:
             self.sums[name] += row[name]
         for name, stretch in self.stretches.items():
@@ -69,6 +86,7 @@ class _Tally:
         if row["is_cut"]:
             if len(self.cuts) < MAX_ENTRIES:
                 self.cuts.append(round(seconds, 3))
+                self.cut_frames.append(row["index"])
             else:
                 self.truncated.add("scene_cuts")
 
@@ -91,7 +109,7 @@ class _Tally:
             "frames": self.frames,
             "inferred": self.inferred,
             "duration_seconds": round(duration, 3),
-            "activity": {"mean": round(mean["activity"], 5), "peak": self.peak},
+            "activity": {"mean": round(mean["activity"], 5), **self.peak},
             "activity_curve": {
                 "bin_seconds": self.curve.bin_seconds,
                 "points": [
@@ -107,6 +125,7 @@ class _Tally:
                 "last_seconds": self.last,
             },
             "scene_cuts": self.cuts,
+            "scene_cut_frames": self.cut_frames,
             **found,
             "picture": {"luma": round(mean["luma"], 2), "blur": round(mean["blur"], 2)},
             "truncated": sorted(self.truncated),

@@ -32,3 +32,12 @@ def integer(default: int, low: int, high: int, description: str) -> dict[str, An
 INFERRED = "Frames of these that were looked at; under the adaptive sampler the others repeat the result of one before."
 WIDTH = integer(640, 16, 4096, "Frames are shrunk to at most this many pixels wide; never enlarged.")
 MODEL_NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
+#: for pipelines that have ``marks`` or ``moments``; see docs/howto/artifacts.md
+ARTIFACTS = {
+    "type": "array",
+    "items": {"enum": ["annotated", "thumbnails"]},
+    "uniqueItems": True,
+    "default": [],
+    "description": "Pictures to make of the result: annotated (the input with what was found drawn on it, a JPEG of a "
+    "still, an H.264 film of a video), thumbnails (the moments worth a look, at most 12). A film costs decoding again.",
+}

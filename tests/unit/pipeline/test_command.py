@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.__main__ import main
+from tests.media import Clip
 from tests.model_packages import brightness_classifier, write_card
 
 
@@ -84,3 +85,14 @@ def test_a_check_names_every_broken_card(capsys, tmp_path):
     brightness_classifier(tmp_path / "models")
     assert main(["models", "check", "brightness"]) == 1
     assert "task: Field required" in capsys.readouterr().err
+
+
+def test_pictures_of_a_result_are_written_beside_it(capsys, tmp_path):
+    clip = Clip("clip.mp4", frames=20).write(tmp_path)
+    assert main([str(clip), "--artifacts", str(tmp_path / "new" / "folder"), "--stride", "2"]) == 0
+    assert "annotated.mp4" in capsys.readouterr().out
+    written = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
+    assert written[0] == "annotated.mp4"
+    (tmp_path / "file").touch()
+    assert main([str(clip), "--artifacts", str(tmp_path / "file")]) == 1
+    assert "error params.invalid: --artifacts" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import ParamsError
 from pipeline.frame import Frame
+from pipeline.marks import Mark, box_mark
 from pipeline.pipelines.detect import Detect
 from pipeline.spec import ParamsInvalid, canonical_params
 from tests.fakes.fake_cage import FakeMedia
@@ -93,11 +94,21 @@ def test_the_model_a_job_ran_with_is_named_by_digest():
 
 
 ROWS = [
-    {"pts_seconds": 0.0, "objects": [thing("a", 0.5)], "counts": {"a": 1}},
-    {"pts_seconds": 0.5, "objects": [thing("a", 0.8), thing("a", 0.6), thing("b", 0.7)], "counts": {"a": 2, "b": 1}},
-    {"pts_seconds": 1.0, "objects": [], "counts": {}},
-    {"pts_seconds": 1.5, "objects": [thing("a", 0.7)], "counts": {"a": 1}},
+    {"index": 0, "pts_seconds": 0.0, "objects": [thing("a", 0.5)], "counts": {"a": 1}},
+    {
+        "index": 5,
+        "pts_seconds": 0.5,
+        "objects": [thing("a", 0.8), thing("a", 0.6), thing("b", 0.7)],
+        "counts": {"a": 2, "b": 1},
+    },
+    {"index": 10, "pts_seconds": 1.0, "objects": [], "counts": {}},
+    {"index": 15, "pts_seconds": 1.5, "objects": [thing("a", 0.7)], "counts": {"a": 1}},
 ]
+
+
+def best(score):
+    """What a summary tells of a label's best find, all of them in the second row."""
+    return {"best_score": score, "best_index": 5, "best_seconds": 0.5, "best_box": thing("a", score)["box"]}
 
 
 def test_a_summary_tells_each_labels_count_and_when_it_was_seen():
@@ -108,8 +119,8 @@ def test_a_summary_tells_each_labels_count_and_when_it_was_seen():
         "duration_seconds": 2.0,
         "objects": 5,
         "labels": {
-            "a": {"frames": 3, "max": 2, "mean": 1.0, "best_score": 0.8, "first_seconds": 0.0, "last_seconds": 1.5},
-            "b": {"frames": 1, "max": 1, "mean": 0.25, "best_score": 0.7, "first_seconds": 0.5, "last_seconds": 0.5},
+            "a": {"frames": 3, "max": 2, "mean": 1.0, "first_seconds": 0.0, "last_seconds": 1.5, **best(0.8)},
+            "b": {"frames": 1, "max": 1, "mean": 0.25, "first_seconds": 0.5, "last_seconds": 0.5, **best(0.7)},
         },
         "counts_over_time": {
             "bin_seconds": 1,
@@ -120,7 +131,7 @@ def test_a_summary_tells_each_labels_count_and_when_it_was_seen():
 
 
 def test_a_summary_of_a_very_long_input_stays_small():
-    rows = ({"pts_seconds": float(n), "objects": [thing()], "counts": {"a": 1}} for n in range(6 * 3600))
+    rows = ({"index": n, "pts_seconds": float(n), "objects": [thing()], "counts": {"a": 1}} for n in range(6 * 3600))
     told = Detect().summarize(rows, FakeMedia().info(), params())
     assert len(told["counts_over_time"]["points"]) <= 600
     assert len(json.dumps(told)) < 40_000
@@ -129,3 +140,20 @@ def test_a_summary_of_a_very_long_input_stays_small():
 def test_a_summary_of_nothing_is_empty():
     told = Detect().summarize([], FakeMedia(kind="image").info(), params())
     assert (told["frames"], told["objects"], told["labels"]) == (0, 0, {})
+
+
+def test_a_frame_is_marked_with_every_object_and_its_keypoints():
+    row = {"objects": [thing("a", 0.5), {**thing("b", 0.875), "keypoints": [[1.0, 2.0], [3.0, 4.0]]}]}
+    assert Detect().marks(row, params()) == [
+        box_mark((1, 2, 3, 4), "a 50%", "a"),
+        box_mark((1, 2, 3, 4), "b 88%", "b"),
+        Mark("points", ((1.0, 2.0), (3.0, 4.0)), group="b"),
+    ]
+
+
+def test_the_moments_are_each_labels_best_find_best_first():
+    told = Detect().summarize(iter(ROWS), FakeMedia(frames=50).info(), params())
+    assert [(one.index, one.caption, one.box) for one in Detect().moments(told, params())] == [
+        (5, "a 80% at second 0.500", (1, 2, 3, 4)),
+        (5, "b 70% at second 0.500", (1, 2, 3, 4)),
+    ]

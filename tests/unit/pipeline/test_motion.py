@@ -223,7 +223,10 @@ def test_no_rows_give_an_empty_summary():
 def test_a_summary_of_a_very_long_input_stays_small():
     media = FakeMedia(frames=1).info()
     row = {"objects": [], "activity": 0.1, "luma": 1.0, "blur": 1.0, "is_black": False, "is_blurred": False}
-    rows = ({"pts_seconds": n / 2, "is_cut": n % 2 == 1, "is_still": n % 8 < 4, **row} for n in range(6 * 3600 * 2))
+    rows = (
+        {"index": n, "pts_seconds": n / 2, "is_cut": n % 2 == 1, "is_still": n % 8 < 4, **row}
+        for n in range(6 * 3600 * 2)
+    )
     told = Motion().summarize(rows, media, {})
     assert 300 <= len(told["activity_curve"]["points"]) <= 600
     assert len(told["scene_cuts"]) == len(told["still"]) == 1000
@@ -237,3 +240,23 @@ def test_black_between_two_scenes_is_cut_off_and_leaves_no_ghosts():
     rows = observed([dim] * 4 + [black] * 4 + [dim] * 4, EVERY_FRAME)
     assert [place for place, row in enumerate(rows) if row["is_cut"]] == [4, 8]
     assert all(row["objects"] == [] and row["activity"] == 0 for row in rows)
+
+
+def test_what_moves_is_marked_and_the_moments_are_the_most_motion_and_the_cuts():
+    pictures = [walker(place) for place in range(12)] + [scenery(seed=7)] * 3
+    rows = [{"index": n, "pts_seconds": n / 10, **row} for n, row in enumerate(observed(pictures))]
+    marks = Motion().marks(rows[10], {})
+    assert [mark.kind for mark in marks] == ["box", "text"]
+    assert "cut" in Motion().marks(rows[12], {})[-1].text
+    told = Motion().summarize(iter(rows), FakeMedia().info(), {})
+    most, cut = Motion().moments(told, {})
+    assert rows[most.index]["activity"] == max(row["activity"] for row in rows) == told["activity"]["peak"]
+    assert list(most.box) == rows[most.index]["objects"][0]["box"]
+    assert (cut.index, cut.box) == (12, None)
+
+
+def test_where_nothing_moves_there_is_no_moment():
+    rows = [{"index": n, "pts_seconds": n / 10, **row} for n, row in enumerate(observed([scenery()] * 5))]
+    told = Motion().summarize(iter(rows), FakeMedia().info(), {})
+    assert told["activity"] == {"mean": 0.0, "peak": 0.0, "peak_index": None, "peak_seconds": None, "peak_box": None}
+    assert list(Motion().moments(told, {})) == []
