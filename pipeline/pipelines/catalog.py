@@ -13,6 +13,7 @@ BUILT_IN = {
     "motion": "pipeline.pipelines.motion:Motion",
     "detect": "pipeline.pipelines.detect:Detect",
     "classify": "pipeline.pipelines.classify:Classify",
+    "nutrition": "pipeline.pipelines.nutrition:Nutrition",
 }
 
 
