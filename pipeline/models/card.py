@@ -9,18 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.errors import ModelError
+from pipeline.models.card_faults import cross_faults
 
 CARD_FILE = "model.toml"
-#: decoders by the task whose findings they make
-DECODERS = {
-    "detect": ("yunet", "fastestdet", "yolov5", "yolov8", "boxes_scores", "nms"),
-    "classify": ("softmax", "sigmoid", "probabilities"),
-    "tensors": ("raw",),
-}
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Triple = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class CardError(ModelError):
@@ -65,8 +61,18 @@ class Input(_Part):
         return std
 
 
+class PriorMap(_Part):
+    """The prior boxes of one feature map of an SSD: ``sizes`` (width, height in input pixels) around each cell."""
+
+    stride: Annotated[int, Field(ge=1, le=8192)]
+    sizes: Annotated[tuple[tuple[Positive, Positive], ...], Field(min_length=1, max_length=64)]
+
+
 class Output(_Part):
-    """How findings are read from the model's outputs."""
+    """How findings are read from the model's outputs.
+
+    Which decoder takes which of the options below the line is in ``card_faults.OPTIONS``.
+    """
 
     decoder: str
     labels: tuple[str, ...] = ()
@@ -75,14 +81,42 @@ class Output(_Part):
     score_floor: Annotated[float, Field(ge=0, le=1)] = 0.05
     #: the score a job gets that asks for none
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.5
-    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.45
+    #: None: 0.45, or 1 (no suppression) where the export suppresses by itself
+    nms_iou: Annotated[float, Field(gt=0, le=1)] | None = None
     #: suppress boxes of different classes by each other too: for models that name one thing twice
     nms_across_classes: bool = False
     max_findings: Annotated[int, Field(ge=1, le=1000)] = 300
     #: outputs by the decoder's name for them, where the model calls them otherwise: {boxes = "loc", scores = "conf"}
     names: dict[str, str] = {}
-    #: boxes_scores: the class that means "nothing here", left out of ``labels``
+    #: the class that means "nothing here", left out of ``labels``
     background: Annotated[int, Field(ge=0)] | None = None
+    #: false for exports of one picture whose outputs have no batch axis (torchvision's detectors)
+    batched: bool = True
+    # -- options of some decoders
+    #: how raw values become scores; None: as the decoder usually does
+    activation: Literal["none", "sigmoid", "softmax", "classes"] | None = None
+    box_format: Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None = None
+    #: parts: of the input's width and height
+    box_units: Literal["pixels", "parts", "strides"] | None = None
+    strides: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(max_length=16)] = ()
+    #: where in a cell its point lies, in cells: 0.5 is the middle
+    cell_offset: Annotated[float, Field(ge=0, le=1)] = 0.5
+    priors: Annotated[tuple[PriorMap, ...], Field(max_length=32)] = ()
+    #: factors of an SSD's offsets: of the centre, of the size
+    variances: tuple[Positive, Positive] = (0.1, 0.2)
+    #: what an instance's mask covers: the whole picture, or its box
+    masks: Literal["picture", "box"] = "picture"
+    mask_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    #: semantic: one finding per connected piece, not one per label
+    split_parts: bool = False
+
+
+class Check(_Part):
+    """What the self-check must find: on a picture beside the card, a label with at least this score."""
+
+    picture: FileName
+    label: str
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class ModelCard(_Part):
@@ -91,8 +125,8 @@ class ModelCard(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")] = "1"
     #: tensors: the pipeline that uses it prepares the input and reads the outputs by itself
-    task: Literal["detect", "classify", "tensors"]
-    runtime: Literal["onnx", "torchscript", "python"]
+    task: Literal["detect", "classify", "segment", "tensors"]
+    runtime: Literal["onnx", "torchscript", "export", "python"]
     #: python: what makes the network of the weights, ``package.module:function``, or ``file.py:function`` of a file
     #: beside the card; called with (weights file, device, threads), returns a Forward
     entry: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")] | None = None
@@ -100,13 +134,15 @@ class ModelCard(_Part):
     licence: str = "unstated"
     source: str = ""
     description: str = ""
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    #: fp16, bf16: what a torch network computes in on a GPU; of an ONNX file it tells what is in the file, as int8 does
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
     #: pictures in one call; 1 for exports with a fixed batch, which are then called once per picture
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 1
     cost_seconds: Annotated[float, Field(gt=0, le=3600)] = 0.05
     weights: Weights
     input: Input
     output: Output
+    check: Check | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON data."""
@@ -123,7 +159,7 @@ def load_card(folder: Path) -> ModelCard:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CardError(f"{path}: {error}") from error
-    faults = _take_labels(folder, data) + _cross_faults(data)
+    faults = _take_labels(folder, data) + cross_faults(data)
     try:
         card = ModelCard.model_validate(data)
     except ValidationError as error:
@@ -150,22 +186,6 @@ def _take_labels(folder: Path, data: dict[str, Any]) -> list[str]:
         return [f"output.labels_file: {error}"]
     output["labels"] = [line.strip() for line in text.splitlines() if line.strip()]
     return []
-
-
-def _cross_faults(data: dict[str, Any]) -> list[str]:
-    """Return what is wrong between fields; on the raw data, so that it is told together with faults of the fields."""
-    faults = []
-    weights, output, task = data.get("weights"), data.get("output"), data.get("task")
-    if (data.get("runtime") == "python") != (data.get("entry") is not None):
-        faults.append("entry: needed for runtime python, and only there")
-    if isinstance(weights, dict) and weights.get("url") and not weights.get("sha256"):
-        faults.append("weights.sha256: needed where there is a url")
-    if isinstance(output, dict):
-        if not output.get("labels") and task != "tensors":
-            faults.append("output: give labels or labels_file")
-        if task in DECODERS and output.get("decoder") not in DECODERS[task]:
-            faults.append(f"output.decoder: a {task} model takes one of {', '.join(DECODERS[task])}")
-    return faults
 
 
 def _fault(item: Any) -> str:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pipeline.device import own_error
 from pipeline.errors import ModelError
 from pipeline.models.card import ModelCard
-from pipeline.models.decoders import CLASSIFIERS, DETECTORS, Boxes, Outputs
-from pipeline.models.preprocess import Placement, prepare
-from pipeline.models.suppression import suppress
+from pipeline.models.decoders import CLASSIFIERS, DETECTORS, SEGMENTERS
+from pipeline.models.findings import boxed, labelled, masked
+from pipeline.models.outputs import Outputs
+from pipeline.models.preprocess import prepare
 
 
 class Forward(Protocol):
@@ -35,6 +36,16 @@ class LoadedModel:
     def __init__(self, card: ModelCard, forward: Forward) -> None:
         self.card = card
         self._forward = forward
+
+    def warm_up(self) -> None:
+        """Run the network once on zeros, so that the first job pays for no kernel choice and a misfit shows at load.
+
+        Raises: DeviceOutOfMemory, ModelError.
+        """
+        spec = self.card.input
+        channels = 1 if spec.colour == "GREY" else 3
+        shape = (channels, spec.height, spec.width) if spec.layout == "NCHW" else (spec.height, spec.width, channels)
+        self._call(np.zeros((1, *shape), dtype=np.float32))
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[list[dict[str, Any]]]:
         """Return the findings of each image; at most ``max_batch`` go through the network at once.
@@ -72,6 +83,9 @@ class LoadedModel:
         if self.card.task == "detect":
             boxes = DETECTORS[self.card.output.decoder](outputs, self.card)
             return [boxed(self.card, one, where) for one, where in zip(boxes, placements, strict=True)]
+        if self.card.task == "segment":
+            regions = SEGMENTERS[self.card.output.decoder](outputs, self.card)
+            return [masked(self.card, one, where) for one, where in zip(regions, placements, strict=True)]
         if self.card.task == "classify":
             scores = CLASSIFIERS[self.card.output.decoder](outputs, self.card)
             return [labelled(self.card, one) for one in scores]
@@ -87,43 +101,8 @@ class LoadedModel:
             outputs = self._forward(batch)
         except Exception as error:
             raise own_error(error, f"{self.card.name} failed") from error
+        if not self.card.output.batched:
+            outputs = {name: values[None] for name, values in outputs.items()}
         if any(len(values) != len(batch) for values in outputs.values() if values.ndim):
             raise ModelError(f"{self.card.name}: an output does not hold one entry per picture")
         return {name: values[:wanted] if values.ndim else values for name, values in outputs.items()}
-
-
-def boxed(card: ModelCard, found: Boxes, placement: Placement) -> list[dict[str, Any]]:
-    """Return a detector's findings in pixels of the picture, best first."""
-    output = card.output
-    kept = suppress(
-        found,
-        score_floor=output.score_floor,
-        iou=output.nms_iou,
-        limit=output.max_findings,
-        across_classes=output.nms_across_classes,
-    )
-    corners = placement.to_picture(kept.boxes.reshape(-1, 2, 2))
-    points = None if kept.points is None else placement.to_picture(kept.points)
-    findings = []
-    for place in range(len(kept.scores)):
-        low, high = corners[place].tolist()
-        size = [high[0] - low[0], high[1] - low[1]]
-        if min(size) <= 0:
-            continue  # it lay in the padding
-        finding = {
-            "label": output.labels[int(kept.classes[place])],
-            "score": round(float(kept.scores[place]), 4),
-            "box": [round(value, 2) for value in [*low, *size]],
-        }
-        if points is not None:
-            finding["keypoints"] = [[round(value, 2) for value in point] for point in points[place].tolist()]
-        findings.append(finding)
-    return findings
-
-
-def labelled(card: ModelCard, scores: NDArray[np.float32]) -> list[dict[str, Any]]:
-    """Return a classifier's labels, highest score first, ties in the card's order."""
-    if not np.isfinite(scores).all():
-        raise ModelError(f"{card.name}: a score is not a number")
-    order = np.argsort(-scores, kind="stable")[: card.output.max_findings]
-    return [{"label": card.output.labels[int(place)], "score": round(float(scores[place]), 4)} for place in order]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.device import choose_device, own_error
 from pipeline.errors import ModelError
 from pipeline.models.card import ModelCard
-from pipeline.models.decoders import Outputs
+from pipeline.models.outputs import Outputs
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 

@@ -124,12 +124,22 @@ class FolderShelf:
         if self._precision != "fp32":
             card = card.model_copy(update={"precision": self._precision})
         try:
-            return LoadedModel(card, self._runtime(card, folder, path, self._device, self._threads))
+            return self._warm(card, folder, path)
         except DeviceOutOfMemory:
             if not self._loaded:
                 raise
             self.close()  # the others can be loaded again; this one is wanted now
-            return LoadedModel(card, self._runtime(card, folder, path, self._device, self._threads))
+            return self._warm(card, folder, path)
+
+    def _warm(self, card: ModelCard, folder: Path, path: Path) -> Model:
+        model = LoadedModel(card, self._runtime(card, folder, path, self._device, self._threads))
+        try:
+            if card.task != "tensors":  # only its pipeline knows what that one takes
+                model.warm_up()
+        except BaseException:
+            model.close()
+            raise
+        return model
 
     def _evict_oldest(self) -> None:
         _, model = self._loaded.popitem(last=False)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.decoders import Boxes
+from pipeline.models.outputs import Boxes
 
 #: more candidates than this are cut by score before they are compared
 MAX_CANDIDATES = 2000
 
 
 def suppress(found: Boxes, *, score_floor: float, iou: float, limit: int, across_classes: bool = False) -> Boxes:
-    """Return the best boxes, highest score first, no two overlapping by more than ``iou``.
+    """Return the best boxes as ``kept_places`` says."""
+    return found.take(kept_places(found, score_floor=score_floor, iou=iou, limit=limit, across_classes=across_classes))
+
+
+def kept_places(
+    found: Boxes, *, score_floor: float, iou: float, limit: int, across_classes: bool = False
+) -> NDArray[np.int64]:
+    """Return the places of the best boxes, highest score first, no two overlapping by more than ``iou``.
 
     Boxes of different classes are compared only with ``across_classes``.
     Equal scores keep the model's order, so the outcome is the same on every machine.
@@ -28,7 +35,7 @@ def suppress(found: Boxes, *, score_floor: float, iou: float, limit: int, across
         kept.append(int(best))
         same = across_classes | (ranked.classes[rest] == ranked.classes[best])
         left = rest[~(same & (overlap(ranked.boxes[best], ranked.boxes[rest]) > iou))]
-    return ranked.take(np.asarray(kept, dtype=np.int64))
+    return np.asarray(order[np.asarray(kept, dtype=np.int64)], dtype=np.int64)
 
 
 def overlap(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.device import choose_device, own_error
 from pipeline.errors import ModelError
 from pipeline.models.card import ModelCard
-from pipeline.models.decoders import Outputs
+from pipeline.models.outputs import Outputs
 
 
 class TorchScriptForward:

@@ -31,7 +31,7 @@ class Detect(OneModel):
 
     spec = PipelineSpec(
         name="detect",
-        description="Objects with label, score and box, and their counts over time; any detector of the model shelf.",
+        description="Objects with label, score, box (a segmenter tells outline and area too), and counts over time.",
         accepts=("image", "video"),
         params_schema=params_schema(
             model={
@@ -46,7 +46,7 @@ class Detect(OneModel):
         ),
         lane="cpu",
         summary_fields=SUMMARY_FIELDS,
-        models={"model": ("detect",)},
+        models={"model": ("detect", "segment")},
     )
 
     def observe(self, state: Any, frame: Frame, inferred: Any, params: Params) -> Row:
@@ -112,6 +112,9 @@ def _in_source(one: dict[str, Any], scale: float) -> dict[str, Any]:
     moved = {**one, "box": [round(value / scale, 1) for value in one["box"]]}
     if "keypoints" in one:
         moved["keypoints"] = [[round(value / scale, 1) for value in point] for point in one["keypoints"]]
+    if "polygon" in one:
+        moved["area"] = round(one["area"] / scale**2, 1)
+        moved["polygon"] = [[[round(value / scale, 1) for value in point] for point in ring] for ring in one["polygon"]]
     return moved
 
 

@@ -6,8 +6,9 @@ import tomllib
 
 import pytest
 
-from pipeline.models.card import DECODERS, CardError, load_card
-from pipeline.models.decoders import CLASSIFIERS, DETECTORS
+from pipeline.models.card import CardError, Output, load_card
+from pipeline.models.card_faults import DECODERS, NEEDED, OPTIONS, SUPPRESSED
+from pipeline.models.decoders import CLASSIFIERS, DETECTORS, SEGMENTERS
 from pipeline.models.shelf import BUILT_IN
 
 MINIMAL = """
@@ -79,11 +80,33 @@ decoder = "yunet"
         ('decoder = "softmax"', 'decoder = "yolov8"', "a classify model takes one of softmax"),
         ('file = "mine.onnx"', 'file = "mine.onnx"\nsha256 = "abc"', "weights.sha256"),
         ("width = 32", "width = ", "Invalid value"),
+        (
+            'decoder = "softmax"',
+            'decoder = "softmax"\nstrides = [8]',
+            "output.strides: decoder softmax does not take it",
+        ),
+        ('decoder = "softmax"', 'decoder = "softmax"\nstrides = [0]', "output.strides.0: Input should be greater"),
+        ('runtime = "onnx"', 'runtime = "torchscript"\nprecision = "int8"', "precision: int8 needs runtime onnx"),
+        ('runtime = "onnx"', 'runtime = "onnx"\nentry = "a:b"', "entry: needed for runtime python, and only there"),
+        ("[input]", '[check]\npicture = "a.png"\nlabel = "blue"\n[input]', "check.label: 'blue' is not one of"),
     ],
 )
 def test_a_fault_is_told_where_it_is(tmp_path, old, new, fault):
     with pytest.raises(CardError, match=fault):
         card_of(tmp_path, MINIMAL.replace(old, new))
+
+
+@pytest.mark.parametrize(("decoder", "needed"), sorted(NEEDED.items()))
+def test_what_a_decoder_cannot_do_without_is_asked_for(tmp_path, decoder, needed):
+    text = MINIMAL.replace('task = "classify"', 'task = "detect"').replace('"softmax"', f'"{decoder}"')
+    with pytest.raises(CardError, match=f"output.{needed}: decoder {decoder} needs it"):
+        card_of(tmp_path, text)
+
+
+def test_an_ssds_priors_stand_in_its_card(tmp_path):
+    text = MINIMAL.replace('task = "classify"', 'task = "detect"').replace('"softmax"', '"ssd"')
+    card = card_of(tmp_path, text + "[[output.priors]]\nstride = 8\nsizes = [[10, 12], [20, 20]]\n")
+    assert card.output.priors[0].sizes == ((10, 12), (20, 20))
 
 
 def test_a_folder_without_a_card_and_a_card_that_is_not_text_are_told(tmp_path):
@@ -97,6 +120,10 @@ def test_a_folder_without_a_card_and_a_card_that_is_not_text_are_told(tmp_path):
 def test_cards_and_decoders_know_the_same_names():
     assert set(DECODERS["detect"]) == set(DETECTORS)
     assert set(DECODERS["classify"]) == set(CLASSIFIERS)
+    assert set(DECODERS["segment"]) == set(SEGMENTERS)
+    decoders = {name for names in DECODERS.values() for name in names}
+    assert decoders >= set().union(*OPTIONS.values(), SUPPRESSED, NEEDED)
+    assert set(OPTIONS) <= set(Output.model_fields)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pipeline.errors import ModelError
 from pipeline.models import decoders
 from pipeline.models.card import Input, ModelCard, Output, Weights
-from pipeline.models.decoders import Boxes
-from pipeline.models.loaded import boxed, labelled
+from pipeline.models.findings import boxed, labelled
+from pipeline.models.outputs import Boxes
 from pipeline.models.preprocess import Placement
 from pipeline.models.suppression import overlap, suppress
 

@@ -56,6 +56,11 @@ def test_landmarks_are_in_source_pixels():
     assert one["keypoints"] == [[20, 24]]
 
 
+def test_outline_and_area_of_a_segmenter_are_in_source_pixels():
+    (one,) = row_of([{**thing(), "area": 6.0, "polygon": [[[1, 2], [3, 4]]]}], scale=0.5)["objects"]
+    assert (one["area"], one["polygon"]) == (24, [[[2, 4], [6, 8]]])
+
+
 def test_without_min_score_the_cards_own_holds_and_with_it_the_jobs():
     findings = [thing(score=0.9), thing(score=0.6), thing(score=0.4), thing(score=0.1)]
     assert len(row_of(findings)["objects"]) == 2
