@@ -90,9 +90,11 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def batch_key(pipeline: str, spec_version: int, params: Mapping[str, Any]) -> str:
-    """Return what must be equal for two segments to share a model batch (32 hex digits)."""
-    text = canonical_json([pipeline, spec_version, params])
+def batch_key(
+    pipeline: str, spec_version: int, params: Mapping[str, Any], pins: Mapping[str, Any] | None = None
+) -> str:
+    """Return what must be equal for two segments to share a model batch (32 hex digits); ``pins``: exact versions."""
+    text = canonical_json([pipeline, spec_version, params, *([pins] if pins else [])])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -90,7 +90,7 @@ CLAIM = text("""
         t.lane, t.size_class,
         t.batch_key, t.solo, t.attempts, t.max_attempts, t.holdups, t.held_up_since, t.start_pts, t.end_pts, t.frames,
         t.cost_seconds, j.params, j.media, j.segments_total, j.input_key, j.input_size_bytes, j.input_etag,
-        j.input_sha256, j.input_filename, j.input_content_type, j.input_source_url
+        j.input_sha256, j.input_filename, j.input_content_type, j.input_source_url, j.pins
     FROM best LEFT JOIN (taken t JOIN jobs j ON j.id = t.job_id) ON true
     ORDER BY t.tag, t.id
 """)

@@ -38,12 +38,12 @@ _INSERT = text(f"""
         INSERT INTO jobs (id, tenant, state, pipeline, spec_version, params, batch_key, lane, size_class, priority,
             metadata, input_key, input_size_bytes, input_etag, input_sha256, input_filename, input_content_type,
             input_source_url, upload_id, fingerprint, idempotency_key, max_attempts, cost_seconds, run_after,
-            expires_at, allow_partial, webhook_url, batch_id, queued_at)
+            expires_at, allow_partial, webhook_url, batch_id, pins, queued_at)
         VALUES (CAST(:id AS uuid), :tenant, :state, :pipeline, :spec_version, CAST(:params AS jsonb), :batch_key, :lane,
             :size_class, :priority, CAST(:metadata AS jsonb), :input_key, :input_size_bytes, :input_etag,
             :input_sha256, :input_filename, :input_content_type, :input_source_url, CAST(:upload_id AS uuid),
             :fingerprint, :idempotency_key, :max_attempts, :cost_seconds, :run_after, :expires_at, :allow_partial,
-            :webhook_url, CAST(:batch_id AS uuid),
+            :webhook_url, CAST(:batch_id AS uuid), CAST(:pins AS jsonb),
             CASE WHEN :state = 'queued' THEN clock_timestamp() END)
         ON CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING *
@@ -97,7 +97,7 @@ def create(connection: Connection, new: NewJob) -> Created:
     if new.idempotency_key is not None and (known := _known(connection, new)) is not None:
         return known
     # Job, batch, upload, flow: everyone who locks several of these does so in that order.
-    record = record_of(new) | {"params": dump(new.params), "metadata": dump(new.metadata)}
+    record = record_of(new) | {"params": dump(new.params), "metadata": dump(new.metadata), "pins": dump(new.pins)}
     row = connection.execute(_INSERT, record).one_or_none()
     if row is None:
         known = _known(connection, new)
@@ -161,7 +161,7 @@ def _take_upload(connection: Connection, upload_id: str, tenant: str) -> None:
 
 
 def record_of(new: NewJob) -> dict[str, Any]:
-    """Return the columns of a new job; ``params`` and ``metadata`` as plain data."""
+    """Return the columns of a new job; ``params``, ``metadata`` and ``pins`` as plain data."""
     same = (
         "id", "tenant", "pipeline", "spec_version", "batch_key", "lane", "size_class", "upload_id", "fingerprint",
         "idempotency_key", "max_attempts", "cost_seconds", "run_after", "expires_at",
@@ -172,6 +172,7 @@ def record_of(new: NewJob) -> dict[str, Any]:
         "priority": new.priority.value,
         "params": new.params,
         "metadata": new.metadata,
+        "pins": new.pins,
         "input_key": new.input.key,
         "input_size_bytes": new.input.size_bytes,
         "input_etag": new.input.etag,

@@ -23,14 +23,14 @@ _INSERT = text("""
         INSERT INTO jobs (id, tenant, state, pipeline, spec_version, params, batch_key, lane, size_class, priority,
             metadata, input_key, input_size_bytes, input_etag, input_sha256, input_filename, input_content_type,
             input_source_url, upload_id, fingerprint, max_attempts, cost_seconds, run_after, expires_at,
-            allow_partial, webhook_url, batch_id, queued_at)
+            allow_partial, webhook_url, batch_id, pins, queued_at)
         SELECT g.*, CASE WHEN g.state = 'queued' THEN clock_timestamp() END
         FROM jsonb_to_recordset(CAST(:jobs AS jsonb)) AS g (
             id uuid, tenant text, state text, pipeline text, spec_version int, params jsonb, batch_key text, lane text,
             size_class text, priority text, metadata jsonb, input_key text, input_size_bytes bigint, input_etag text,
             input_sha256 text, input_filename text, input_content_type text, input_source_url text, upload_id uuid,
             fingerprint text, max_attempts int, cost_seconds double precision, run_after timestamptz,
-            expires_at timestamptz, allow_partial boolean, webhook_url text, batch_id uuid)
+            expires_at timestamptz, allow_partial boolean, webhook_url text, batch_id uuid, pins jsonb)
         RETURNING id, run, state
     )
     INSERT INTO job_events (job_id, run, kind, data)

@@ -5,12 +5,14 @@ StorageError
 │   ├── JobNotFound
 │   ├── UploadNotFound
 │   ├── BatchNotFound
+│   ├── ModelUnknown
 │   ├── ObjectNotFound
 │   ├── ReplayOrderNotFound
 │   └── WebhookNotFound
 ├── Refused                    the request contradicts what is stored
 │   ├── IdempotencyConflict
 │   ├── StateConflict
+│   ├── ModelInactive
 │   ├── BatchFull
 │   ├── ItemDuplicate
 │   ├── InputGone
@@ -78,6 +80,12 @@ class WebhookNotFound(NotFound):
     code = "webhook.unknown"
 
 
+class ModelUnknown(NotFound):
+    """No such model, or no such version of it."""
+
+    code = "model.unknown"
+
+
 class Refused(StorageError):
     """The request contradicts what is stored."""
 
@@ -94,6 +102,12 @@ class StateConflict(Refused):
     """The row is in a state from which this change is not allowed."""
 
     code = "state.conflict"
+
+
+class ModelInactive(Refused):
+    """No version of the model may serve, or the one that is wanted may not."""
+
+    code = "model.inactive"
 
 
 class BatchFull(Refused):

@@ -114,6 +114,8 @@ class NewJob:
     #: the open batch it joins, and its unique name there
     batch_id: str | None = None
     item_key: str | None = None
+    #: name of each model it uses -> {"version", "digest"} to run with; a name that is not here: as the worker has it
+    pins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ class Job:
     discarded_by: str | None
     input_deleted_at: datetime | None
     results_deleted_at: datetime | None
+    pins: Mapping[str, Mapping[str, str]]
 
     @property
     def terminal(self) -> bool:
@@ -227,6 +230,8 @@ class ClaimedSegment:
     #: infer segments of this run (1: the segment's own summary ends the job, no merge)
     segments_total: int
     media: Mapping[str, Any] | None
+    #: models it runs with, see ``NewJob``; like segments have the same
+    pins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from storage.history import timeline
 from storage.ids import is_id
 from storage.job import Fault, InputRef, Job, JobState, NewJob, Rows, SegmentState
 from storage.job_rows import JOB_COLUMNS, job_from_row
+from storage.model_rows import Pins
 
 __all__ = ["Created", "JobFilter", "JobStore", "Page", "QueuePlace", "SegmentResult"]
 
@@ -81,16 +82,18 @@ class JobStore:
         *,
         params: Mapping[str, Any] | None = None,
         batch_key: str | None = None,
+        pins: Pins | None = None,
         by: Actor | None = None,
     ) -> Job:
-        """Start a new run of a terminal job: same params keep the done segments, changed params plan again.
+        """Start a new run of a terminal job: same params keep the done segments and the models, changed params plan
+        again, with the models of ``pins``.
 
         A run that succeeded with all its parts has nothing left to do, so its replay does everything again.
         Raises: JobNotFound, StateConflict (not terminal), InputGone, ValueError (params without their batch_key).
         """
         if (params is None) != (batch_key is None):
             raise ValueError("params and batch_key come together")
-        changed = None if params is None or batch_key is None else replaying.NewParams(params, batch_key)
+        changed = None if params is None or batch_key is None else replaying.NewParams(params, batch_key, pins or {})
         with self._database.transaction() as connection:
             _get(connection, job_id, tenant)
             replaying.replay(connection, job_id, changed, note={"by": by.by} if by else None)

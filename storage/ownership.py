@@ -16,6 +16,7 @@ LATE_SECONDS = 5 * 3600.0
 _UNOWNED = text("""
     SELECT g.key FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS g (key text, id uuid)
     WHERE NOT EXISTS (SELECT FROM uploads u WHERE u.id = g.id AND u.state IN ('open', 'complete'))
+        AND NOT EXISTS (SELECT FROM models m WHERE m.object_key = g.key)
         AND NOT EXISTS (
             SELECT FROM jobs j WHERE j.upload_id = g.id AND j.input_key = g.key AND g.key LIKE 'uploads/%')
         AND NOT EXISTS (
@@ -32,7 +33,7 @@ _UNOWNED = text("""
 
 
 def without_owner(connection: Connection, ids_by_key: Mapping[str, str]) -> list[str]:
-    """Return the keys that no job, segment or open upload names; keys without a proper id are left alone."""
+    """Return the keys that no job, segment, model version or open upload names; those without an id are left alone."""
     given = [{"key": key, "id": row_id} for key, row_id in ids_by_key.items() if is_id(row_id)]
     found = connection.execute(_UNOWNED, {"given": json.dumps(given), "late_seconds": LATE_SECONDS})
     return list(found.scalars())

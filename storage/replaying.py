@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
@@ -17,6 +17,7 @@ from storage.finishing import INSERT_MERGE
 from storage.ids import new_id
 from storage.job import JobState, Priority
 from storage.jsonb import dump
+from storage.model_rows import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,17 @@ class NewParams:
 
     params: Mapping[str, Any]
     batch_key: str
+    #: models that they name, see ``NewJob``
+    pins: Pins = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> NewParams:
+        """Read what ``web`` worked out for one pipeline: params, batch_key, and pins where there are any."""
+        return cls(stored["params"], stored["batch_key"], stored.get("pins") or {})
 
 
 _READ = text("""
-    SELECT j.id::text AS id, j.lane, j.tenant, j.priority, j.cost_seconds, j.params, j.batch_key, j.input_key,
+    SELECT j.id::text AS id, j.lane, j.tenant, j.priority, j.cost_seconds, j.params, j.batch_key, j.pins, j.input_key,
         j.input_source_url, j.input_deleted_at, j.results_deleted_at,
         count(s.id) FILTER (WHERE s.kind = 'plan') AS plans,
         count(s.id) FILTER (WHERE s.kind = 'infer') AS infers,
@@ -41,6 +49,7 @@ _NEW_RUN = """
     WITH replayed AS (
         UPDATE jobs SET
             run = run + 1, state = :state, params = CAST(:params AS jsonb), batch_key = :batch_key,
+            pins = CAST(:pins AS jsonb),
             summary = NULL, error = NULL, stage = NULL, attempts = 0, run_after = NULL, expires_at = NULL,
             missing_ranges = '[]', discarded_at = NULL, discarded_by = NULL, results_deleted_at = NULL,
             queued_at = CASE WHEN :state = 'queued' THEN clock_timestamp() END, started_at = NULL, finished_at = NULL,
@@ -121,7 +130,9 @@ def replay(
     # What was there once and was deleted is not fetched a second time: it need not be the same.
     if row.input_deleted_at is not None or (row.input_key is None and row.input_source_url is None):
         raise InputGone(f"the input of job {job_id} was deleted")
-    params = changed or NewParams(row.params, row.batch_key)
+    # The same parameters mean the same work: it keeps its models, whatever is active by now.
+    same = NewParams(row.params, row.batch_key, row.pins)
+    params = same if changed is None or changed.params == row.params else changed
     # Of a run that succeeded with all its parts nothing is left to do again but everything.
     whole = job.state is JobState.SUCCEEDED and not job.missing_ranges
     keeps = params.params == row.params and not whole and row.plans + row.infers > 0
@@ -131,6 +142,7 @@ def replay(
         "state": "uploading" if row.input_key is None else "queued",
         "params": dump(params.params),
         "batch_key": params.batch_key,
+        "pins": dump(params.pins),
         "before": job.state.value,
         "note": dump(note or {}),
         "kept": keeps,

@@ -18,6 +18,7 @@ from web.api import (
     health,
     history,
     jobs,
+    models,
     objects,
     offers,
     pages,
@@ -40,7 +41,22 @@ _OTHER_BODIES = {
     "batches.add_items": "application/x-ndjson",
 }
 
-_CALLS = (jobs, history, results, batches, dead, uploads, offers, fleet, audit, health, objects, webhooks, pages)
+_CALLS = (
+    jobs,
+    history,
+    results,
+    batches,
+    dead,
+    uploads,
+    offers,
+    models,
+    fleet,
+    audit,
+    health,
+    objects,
+    webhooks,
+    pages,
+)
 
 
 class StrictJson(DefaultJSONProvider):

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.spec import ParamsInvalid, batch_key, canonical_json
+from pipeline.spec import ParamsInvalid, canonical_json
 from storage.batches.rows import NewItem
-from storage.errors import ObjectNotFound
+from storage.errors import ModelInactive, ObjectNotFound
 from storage.registry import PipelineRow
 from storage.uploads import Upload
 from web.batch_orders import ORDER_MEMBERS, PLACES, invalid, key_of, place_of
@@ -23,6 +23,7 @@ from web.errors import Problem, problem_of
 from web.incoming import parse
 from web.manifest import LINE_BYTES_MAX, Line
 from web.orders import Order
+from web.pinning import Pinned, pin
 from web.services import Services
 from web.sniff import HEAD_BYTES, classify
 from web.submit import check_order, clean_name, fingerprint, predicted_cost, unfit
@@ -30,7 +31,7 @@ from web.submit import check_order, clean_name, fingerprint, predicted_cost, unf
 #: orders remembered as checked: most lines of a manifest ask for the same
 REMEMBERED = 256
 
-Checked = tuple[PipelineRow, dict[str, Any], str]
+Checked = tuple[PipelineRow, Pinned]
 
 
 class ItemReader:
@@ -79,7 +80,7 @@ class ItemReader:
             raise Problem("item.invalid", f"{min(unknown)[:50]}: no member of an item")
         place, address = place_of(members)
         order = self._order({name: value for name, value in members.items() if name in ORDER_MEMBERS})
-        row, params, like = self._check(order)
+        row, work = self._check(order)
         source: dict[str, Any] = {"upload_id": address} if place == "upload_id" else {"prefix": address}
         if place in {"url", "object"}:
             filename = clean_name(address.partition("?")[0].rpartition("/")[2])
@@ -88,13 +89,12 @@ class ItemReader:
         return source | {
             "pipeline": row.name,
             "spec_version": row.spec_version,
-            "params": params,
-            "batch_key": like,
+            **work.as_json(),
             "lane": row.lane,
             "size_class": "long",
             "priority": order.priority.value,
             "metadata": order.metadata,
-            "fingerprint": fingerprint(identity, order, params),
+            "fingerprint": fingerprint(identity, order, work.params),
             "cost_seconds": predicted_cost("long", None),
             **_extras(order),
         }
@@ -114,9 +114,11 @@ class ItemReader:
                 self._checked.clear()
             try:
                 row, params = check_order(self._services, self._caller, order)
-                found = row, params, batch_key(row.name, row.spec_version, params)
+                found = row, pin(self._services.models, row, params)
             except (Problem, ParamsInvalid) as error:
                 found = error
+            except ModelInactive as error:
+                found = problem_of(error)
             self._checked[name] = found
         if isinstance(found, Exception):
             raise found

@@ -106,7 +106,9 @@ class JobDocument(Document):
     timings: Mapping[str, float] = Field(description="Seconds per stage of the work.")
     input: InputFacts
     media: Mapping[str, Any] | None = Field(description="What was found inside the input.")
-    models: Sequence[Mapping[str, Any]] = Field(description="Exact model versions that were used.")
+    models: Sequence[Mapping[str, Any]] = Field(
+        description="Exact versions of the models it runs with: those active when it was submitted."
+    )
     summary: Mapping[str, Any] | None = Field(description="The result in short; see the pipeline's summary_fields.")
     warnings: Sequence[Mapping[str, Any]]
     error: Mapping[str, Any] | None = Field(description="code, message and advice, when it did not succeed.")
@@ -162,24 +164,6 @@ class PipelineList(Document):
     """All pipelines, by name."""
 
     pipelines: Sequence[PipelineDocument]
-
-
-class ModelDocument(Document):
-    """One version of a model package."""
-
-    name: str
-    version: str
-    digest: str
-    task: str
-    active: bool = Field(description="Whether new jobs use this version.")
-    card: Mapping[str, Any]
-    created_at: datetime
-
-
-class ModelList(Document):
-    """All model versions, by name, newest first."""
-
-    models: Sequence[ModelDocument]
 
 
 class LaneDocument(Document):

@@ -13,6 +13,7 @@ from storage.dead.replay_orders import ReplayOrders
 from storage.depth import Depth
 from storage.fleet import Fleet
 from storage.jobs import JobStore
+from storage.models import Models
 from storage.objects.open_store import open_store
 from storage.objects.port import ObjectStore
 from storage.registry import Registry
@@ -45,6 +46,7 @@ class Services:
     webhook_secrets: WebhookSecretStore
     keys: KeyStore
     registry: Registry
+    models: Models
     depth: Depth
     fleet: Fleet
     doorbell: Doorbell
@@ -85,6 +87,7 @@ def build_services(settings: WebSettings) -> Services:
         webhook_secrets=WebhookSecretStore(database),
         keys=KeyStore(database),
         registry=registry,
+        models=Models(database),
         depth=depth,
         fleet=fleet,
         doorbell=Doorbell(redis_url),

@@ -13,7 +13,7 @@ from storage.fleet import WorkerRow
 from storage.job import Job, JobState
 from storage.jobs import QueuePlace
 from storage.objects.port import StoredPart
-from storage.registry import ModelRow, PipelineRow
+from storage.registry import PipelineRow
 from storage.uploads import Upload
 from web import documents as doc
 from web.gaps import missing_ranges
@@ -56,7 +56,7 @@ def job_document(job: Job, view: View) -> doc.JobDocument:
         timings=job.timings,
         input=_input(job),
         media=job.media,
-        models=job.models,
+        models=job.models or [{"name": name, **one} for name, one in sorted(job.pins.items())],
         summary=job.summary,
         warnings=[public_fault(warning) for warning in job.warnings],
         error=public_fault(job.error) if job.error else None,
@@ -132,19 +132,6 @@ def pipeline_document(row: PipelineRow, scene: Scene) -> doc.PipelineDocument:
         models=spec.get("models", {}),
         max_runtime_seconds=spec.get("max_runtime_seconds"),
         live_workers=sum(count for (lane, _), count in scene.workers.items() if lane == row.lane),
-    )
-
-
-def model_document(row: ModelRow) -> doc.ModelDocument:
-    """Return the document of a model version."""
-    return doc.ModelDocument(
-        name=row.name,
-        version=row.version,
-        digest=row.digest,
-        task=row.task,
-        active=row.active,
-        card=row.card,
-        created_at=row.created_at,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 import structlog
 
-from pipeline.spec import batch_key, canonical_json
+from pipeline.spec import canonical_json
 from storage.errors import StorageError, StorageUnavailable
 from storage.ids import new_id
 from storage.job import InputRef, JobState, NewJob, Priority
@@ -23,6 +23,7 @@ from storage.uploads import Upload
 from web.caller import Caller
 from web.errors import Problem
 from web.orders import InputSource, Order
+from web.pinning import Pinned, pin
 from web.services import Services
 from web.sniff import HEAD_BYTES, Kind, classify
 
@@ -148,13 +149,13 @@ def _create(services: Services, terms: Terms, order: Order, source: Source) -> C
     accepts = frozenset(row.spec.get("accepts", ()))
     if source.kind is not None and not source.kind.fits(accepts):
         raise unfit(row.name, source.kind, accepts)
-    created = services.jobs.create(_new_job(terms, order, source, row, params))
+    created = services.jobs.create(_new_job(terms, order, source, row, pin(services.models, row, params)))
     if created.fresh and created.job.state is JobState.QUEUED:
         services.doorbell.ring(created.job.lane, created.job.size_class)
     return created
 
 
-def _new_job(terms: Terms, order: Order, source: Source, row: PipelineRow, params: Mapping[str, Any]) -> NewJob:
+def _new_job(terms: Terms, order: Order, source: Source, row: PipelineRow, work: Pinned) -> NewJob:
     now = datetime.now(UTC)
     size_class = source.kind.size_class if source.kind else "long"
     return NewJob(
@@ -162,12 +163,13 @@ def _new_job(terms: Terms, order: Order, source: Source, row: PipelineRow, param
         tenant=terms.caller.tenant,
         pipeline=row.name,
         spec_version=row.spec_version,
-        params=params,
-        batch_key=batch_key(row.name, row.spec_version, params),
+        params=work.params,
+        batch_key=work.batch_key,
+        pins=work.pins,
         lane=row.lane,
         size_class=size_class,
         input=source.ref,
-        fingerprint=fingerprint(source.identity, order, params),
+        fingerprint=fingerprint(source.identity, order, work.params),
         state=source.state,
         priority=order.priority,
         metadata=order.metadata,

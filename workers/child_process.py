@@ -21,6 +21,7 @@ from storage.erasures import Erasures
 from storage.fleet import Fleet
 from storage.ids import new_id
 from storage.jobs import JobStore
+from storage.models import Models
 from storage.objects.open_store import open_store
 from storage.registry import Registry
 from storage.settings import open_database
@@ -35,7 +36,7 @@ from workers.main_process import STACK_NAME, MainProcess
 from workers.own_folder import reserve_counts
 from workers.runner import Runner
 from workers.scratch import Scratch
-from workers.serving import open_shelf, register
+from workers.serving import open_versions, register, register_models
 from workers.settings import WorkerSettings
 from workers.station import Limits, Station
 from workers.watchdog import Watchdog
@@ -106,10 +107,15 @@ class ChildProcess:
         for redis_user in (cancels, hints, doorbell):
             self._exit.callback(redis_user.close)
         cage = keep(_open_cage(settings))
-        pipelines, shelf = load_pipelines(settings.pipelines), open_shelf(settings)
-        self._exit.callback(shelf.close)
+        pipelines, models = load_pipelines(settings.pipelines), Models(database)
+        self._versions = versions = open_versions(settings, models, objects)
+        self._exit.callback(versions.close)
         claims = SqlClaims(database)
-        publish = partial(register, Registry(database), pipelines, shelf, settings.max_runtimes)
+
+        def publish() -> None:
+            register(Registry(database), pipelines, settings.max_runtimes)
+            register_models(models, versions.files.folders)
+
         forgetting = Forgetting(Erasures(database), scratch)
         pulse = self._open_pulse(settings, database, claims, publish, on_beat=forgetting)
         cancels.listen(pulse.nudge)
@@ -121,7 +127,8 @@ class ChildProcess:
             scratch=scratch,
             pipelines=pipelines,
             cage=cage,
-            shelf=shelf,
+            shelf=versions.files.folders,
+            pinned=versions.pinned,
             doorbell=doorbell,
             hints=hints,
             pulse=pulse,

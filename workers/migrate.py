@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from storage.database import Database
 from storage.migrate import upgrade
+from storage.models import Models
 from storage.registry import Registry
 from storage.settings import DatabaseSettings
 from workers.logs import configure_logs, get_logger
@@ -21,19 +22,20 @@ def main() -> None:
     log.info("schema.at_head")
     database = Database(url, pool_size=1)
     try:
-        register_built_ins(Registry(database))
+        register_built_ins(Registry(database), Models(database))
     finally:
         database.close()
 
 
-def register_built_ins(registry: Registry) -> None:
+def register_built_ins(registry: Registry, models: Models) -> None:
     """Register what comes with the project. Raises: DatabaseUnavailable."""
     from pipeline.models.shelf import open_shelf  # noqa: PLC0415 - not before the schema is there: it takes a second
     from pipeline.pipelines.catalog import load_pipelines  # noqa: PLC0415
-    from workers.serving import register  # noqa: PLC0415
+    from workers.serving import register, register_models  # noqa: PLC0415
 
     pipelines, shelf = load_pipelines(BUILT_IN_PIPELINES), open_shelf()
-    register(registry, pipelines, shelf, max_runtimes={})
+    register(registry, pipelines)
+    register_models(models, shelf)
     log.info("built_ins.registered", pipelines=sorted(pipelines), models=[card.name for card in shelf.cards()])
 
 

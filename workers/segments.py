@@ -14,6 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from pipeline.errors import DeviceOutOfMemory, MediaError, ModelUnavailable, PipelineError
 from pipeline.media import MediaInfo
+from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Pipeline, Row
 from pipeline.rows import pack_rows, read_rows, unpack_rows
 from pipeline.run import Range, Work, WorkResult, plan_input, run_works
@@ -54,7 +55,8 @@ def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
     with ExitStack() as inputs:
         works, found = _fetch_all(hand, segments, inputs)
         by_id = {segment.id: segment for segment in segments if segment.id in found}
-        if not _load_models(hand, pipeline, params):
+        shelf = _shelf(hand, segments[0])
+        if not _load_models(hand, pipeline, params, shelf):
             return
 
         def checkpoint(done: int, total: int) -> None:
@@ -66,7 +68,7 @@ def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
             works,
             params,
             station.cage,
-            station.shelf,
+            shelf,
             checkpoint=checkpoint,
             batch_size=station.limits.batch_size,
         )
@@ -121,7 +123,7 @@ def _plan(hand: Hand, segment: ClaimedSegment) -> Plan:
             path,
             segment.params,
             station.cage,
-            station.shelf,
+            _shelf(hand, segment),
             segment_seconds=station.limits.segment_seconds,
             tick=hand.checkpoint,
         )
@@ -147,7 +149,12 @@ def _fetch_all(hand: Hand, segments: Sequence[ClaimedSegment], inputs: ExitStack
     return works, found
 
 
-def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any]) -> bool:
+def _shelf(hand: Hand, segment: ClaimedSegment) -> ModelShelf:
+    """The exact versions that the segment's job is pinned to; like segments have the same."""
+    return hand.station.shelf_for(segment.pins, lambda: hand.checkpoint(hand.station.limits.load_seconds))
+
+
+def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any], shelf: ModelShelf) -> bool:
     """Pull and load ahead of the first batch, with an allowance of its own; False when that settled every segment.
 
     Like segments share their model: one that is broken is the fault of each of them, and no halving would tell.
@@ -155,8 +162,8 @@ def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any]) -> b
     try:
         if pipeline.spec.models:
             hand.checkpoint(hand.station.limits.load_seconds)
-            for model in pipeline.models_used(params, hand.station.shelf):
-                hand.station.shelf.load(str(model["name"]))
+            for model in pipeline.models_used(params, shelf):
+                shelf.load(str(model["name"]))
     except DeviceOutOfMemory as error:
         # no batch to halve: whoever has the device's memory may give it back
         raise ModelUnavailable(error.message, code=error.code, advice=error.advice) from error
@@ -189,7 +196,7 @@ def _outcome(hand: Hand, segment: ClaimedSegment, result: WorkResult, given: Len
         summary=pipeline.summarize(iter(result.rows), media_info(segment.media), segment.params) if only else None,
         warnings=list(result.warnings),
         timings=result.timings,
-        models=list(pipeline.models_used(segment.params, hand.station.shelf)),
+        models=list(pipeline.models_used(segment.params, _shelf(hand, segment))),
         input_sha256=given.sha256,
     )
 

@@ -79,6 +79,9 @@ class WorkerSettings(MachineSettings):
     model_cache: Path | None = Field(
         None, description="Where pulled weights are kept; ~/.cache/framequeue/models unless set."
     )
+    model_bytes: int = Field(
+        1024 * MIB, ge=0, description="Weights kept loaded by each process; the least recently used go first."
+    )
     model_mirror: str | None = Field(None, description="Folder or URL that weights are taken from first.")
     scratch_dir: Path = Field(
         Path(tempfile.gettempdir()) / "framequeue", description="Local disk for inputs; the worker's own folders."

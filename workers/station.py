@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +11,8 @@ from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Pipeline
 from storage.claims import Claims
 from storage.job import Rows, SegmentState
-from storage.objects.port import ObjectStore
+from storage.model_rows import Pins
+from storage.objects.port import ObjectStore, Tick, no_tick
 from workers.flags import SharedFlags
 from workers.heartbeat import Pulse
 from workers.scratch import Scratch
@@ -92,6 +93,12 @@ class Station:
     watchdog: Watchdog
     flags: SharedFlags
     limits: Limits
+    #: the shelf as a job with these pins sees it; without: every job has what the folders hold
+    pinned: Callable[[Pins, Tick], ModelShelf] | None = None
+
+    def shelf_for(self, pins: Pins, tick: Tick = no_tick) -> ModelShelf:
+        """Return the shelf of a job's exact versions; ``tick``: see ``VersionShelf.pinned``."""
+        return self.shelf if self.pinned is None else self.pinned(pins, tick)
 
     def max_runtime_seconds(self, pipeline: str) -> float:
         """Longest a claim of this pipeline may run."""

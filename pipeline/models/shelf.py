@@ -82,6 +82,10 @@ class FolderShelf:
         beside = package.folder / package.card.weights.file
         return package.card.weights.sha256 or (file_digest(beside) if beside.is_file() else None)
 
+    def folder(self, name: str) -> Path:
+        """Return the folder of a model's card. Raises: ParamsError with code ``model.unknown``."""
+        return self._package(name).folder
+
     def weights(self, name: str) -> Path | None:
         """Return where a model's weights lie on this machine, None where they do not. Raises as ``pull``."""
         package = self._package(name)

@@ -84,6 +84,7 @@ def _new_job(owner: Mapping[str, Any], record: Mapping[str, Any], source: InputR
         upload_id=record.get("upload_id"),
         allow_partial=bool(record.get("allow_partial")),
         webhook_url=record.get("webhook_url"),
+        pins=record.get("pins") or {},
         **owner,
         **{name: record[name] for name in _SAME},
     )

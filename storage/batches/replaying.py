@@ -93,7 +93,7 @@ def _carry_out(connection: Connection, order: Order, jobs: Sequence[Row[Any]]) -
             continue
         try:
             if job.id in there:
-                replay(connection, job.id, NewParams(new["params"], new["batch_key"]) if new else None)
+                replay(connection, job.id, NewParams.read(new) if new else None)
         except (InputGone, StateConflict) as error:
             refused[job.id] = {"code": error.code, "message": str(error)}
     return refused

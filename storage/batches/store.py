@@ -164,7 +164,7 @@ class BatchStore:
         *,
         by: Actor,
     ) -> Batch:
-        """Let the dispatcher replay the jobs in these states; ``params``: new ones and their batch_key by pipeline.
+        """Let the dispatcher replay the jobs in these states; ``params``: see ``NewParams`` of dead letters.
 
         Jobs of pipelines that ``params`` does not name are refused one by one, with a reason.
         Raises: BatchNotFound, StateConflict (canceled, or an earlier order is still being carried out).

@@ -49,7 +49,7 @@ class NewParams:
     """Parameters that replace those of every job, as each pipeline completes them."""
 
     given: Mapping[str, Any]
-    #: pipeline -> {"params", "batch_key"}; a job of another pipeline is refused
+    #: pipeline -> {"params", "batch_key", "pins"}; a job of another pipeline is refused
     by_pipeline: Mapping[str, Mapping[str, Any]]
 
 

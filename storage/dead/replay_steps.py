@@ -136,7 +136,7 @@ def _settle(connection: Connection, order: Row[Any], job: Row[Any], done: Step) 
         return
     if connection.execute(_LOCK, {"id": job.id, "until_at": order.until_at}).one_or_none() is None:
         return
-    changed = None if new is None else NewParams(new["params"], new["batch_key"])
+    changed = None if new is None else NewParams.read(new)
     try:
         replay(connection, job.id, changed, note={"order": order.id})
     except (InputGone, StateConflict) as error:  # its input went between the two looks

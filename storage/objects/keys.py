@@ -28,13 +28,19 @@ def rows_key(job_id: str, run: int, segment_id: str, claim_id: str) -> str:
     return f"results/{job_id}/{run}/{segment_id}/{claim_id}.jsonl.gz"
 
 
+def model_key(upload_id: str, digest: str) -> str:
+    """The weights of a model version, by the id of their upload and their SHA-256: two never overwrite each other."""
+    return f"models/{upload_id}/{digest}"
+
+
 def own_prefixes(job_id: str) -> tuple[str, ...]:
     """Where everything lies that a job alone has: copies of its input, and what came of every claim on it."""
     return f"inputs/{job_id}/", f"results/{job_id}/"
 
 
-#: everything that belongs to some row lies below one of these, then comes the id of its job or upload
-OWNED_PREFIXES = ("inputs/", "results/", "uploads/")
+#: everything that belongs to some row lies below one of these, then comes the id of its job or upload, or of the act
+#: that put it there
+OWNED_PREFIXES = ("inputs/", "results/", "uploads/", "models/")
 
 
 def owner_id(key: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from storage.dead.replay_steps import ReplaySteps
 from storage.job import Bury, Fault, SegmentPlan
+from storage.model_rows import NewVersion
 from tests.integration.api_bed import MP4, Api
 from workers.dispatcher.replays import Replays
 
@@ -160,12 +161,12 @@ def test_everything_an_operator_does_is_written_down(api: Api) -> None:
     job_id = died(api)
     worker = api.worker()
     for version in ("1", "2"):
-        api.services.registry.register_model(name="face", version=version, digest=version, task="detect", card={})
+        api.services.models.register(NewVersion("face", version, version, "detect", {}))
     api.post("/v1/pause", json={"kind": "lane", "name": "cpu"})
     api.post("/v1/pause", json={"kind": "lane", "name": "cpu"})
     api.post("/v1/resume", json={"kind": "lane", "name": "cpu"})
     api.post(f"/v1/workers/{worker.id}/drain")
-    api.post("/v1/models/face/activate", json={"version": "2"})
+    api.post("/v1/models/face/activate", json={"version": "1"})
     order = api.post("/v1/dead/replay", json={"filter": {"job_ids": [job_id]}}).get_json()
     api.post(f"/v1/dead/replays/{order['id']}/cancel")
     api.post("/v1/dead/discard", json={"filter": {"job_ids": [job_id]}})
@@ -183,7 +184,7 @@ def test_everything_an_operator_does_is_written_down(api: Api) -> None:
         ("pause", {"kind": "lane", "name": "cpu"}),
         ("resume", {"kind": "lane", "name": "cpu"}),
         ("worker.drain", {"worker": worker.id}),
-        ("model.activate", {"name": "face", "version": "2"}),
+        ("model.activate", {"name": "face", "version": "1"}),
         ("dead.replay", {
             "order": order["id"], "filter": {"job_ids": [job_id]}, "force": False, "per_second": 5.0, "params": None,
         }),

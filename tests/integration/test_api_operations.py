@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from storage.access import make_secret
 from storage.errors import ObjectStoreUnavailable
+from storage.model_rows import NewVersion
 from tests.integration.api_bed import Api, served_app, settings_for
 from tests.integration.queue_bed import wait_until
 
@@ -28,15 +29,17 @@ def test_pipelines_come_with_their_schema_and_their_live_workers(api: Api) -> No
 
 def test_a_model_version_is_activated_and_rolled_back(api: Api) -> None:
     for version in ("1", "2"):
-        api.services.registry.register_model(name="face", version=version, digest=f"d{version}", task="detect", card={})
+        api.services.models.register(NewVersion("face", version, f"d{version}", "detect", {}))
 
     def active() -> list[str]:
         return [one["version"] for one in api.get("/v1/models").get_json()["models"] if one["active"]]
 
-    assert active() == ["1"]
-    assert api.post("/v1/models/face/activate", json={"version": "2"}).get_json()["active"] is True
     assert active() == ["2"]
+    assert api.post("/v1/models/face/activate", json={"version": "1"}).get_json()["active"] is True
+    assert active() == ["1"]
     assert api.post("/v1/models/face/activate", json={"version": "3"}).status_code == 404
+    assert active() == ["1"]
+    assert api.post("/v1/models/face/rollback").get_json()["version"] == "2"
     assert active() == ["2"]
 
 
@@ -173,7 +176,7 @@ def test_without_s3_a_submission_is_503_within_three_seconds(
 
 
 def test_a_fault_of_ours_is_500_without_its_reason(api: Api) -> None:
-    object.__setattr__(api.services, "registry", None)
+    object.__setattr__(api.services, "models", None)
     response = api.get("/v1/models")
     assert (response.status_code, response.get_json()["code"]) == (500, "internal.error")
     assert "NoneType" not in response.get_data(as_text=True)

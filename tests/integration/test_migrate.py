@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local.postgres import EmbeddedPostgres
 from storage.database import Database
+from storage.models import Models
 from storage.registry import Registry
 from tests.integration.processes import running
 
@@ -33,6 +34,6 @@ def test_migrating_an_empty_database_registers_what_is_built_in_and_may_be_repea
     database.check()
     registry = Registry(database)
     assert {row.name for row in registry.pipelines()} >= {"motion", "detect", "classify"}
-    assert {row.name for row in registry.models()} >= {"yunet", "fastestdet"}
+    assert {row.name for row in Models(database).list()} >= {"yunet", "fastestdet"}
     assert all(row.digest for row in registry.models())
     database.close()

@@ -11,7 +11,7 @@ import pytest
 from storage.access import KeyStore
 from storage.audit import Actor
 from storage.database import Database
-from storage.errors import DatabaseUnavailable, StateConflict
+from storage.errors import DatabaseUnavailable
 from storage.ids import new_id
 from storage.job import Done, Fault, GiveBack, JobState, Retry, Rows, SegmentPlan
 from storage.ownership import LATE_SECONDS
@@ -280,17 +280,3 @@ def test_an_older_worker_never_replaces_a_newer_pipeline(database: Database) -> 
     assert registry.pipelines() == before
     registry.register_pipeline("motion", spec_version=2, lane="cpu", spec={"v": 3})
     assert [row.spec for row in registry.pipelines()] == [{}, {"v": 3}]
-
-
-def test_the_first_version_of_a_model_is_active_until_another_is_activated(database: Database) -> None:
-    registry = Registry(database)
-    register = partial(registry.register_model, task="detect", card={"name": "yunet"})
-    together(*(partial(register, name="yunet", version=version, digest=version) for version in ("1", "2", "3")))
-    assert sum(row.active for row in registry.models()) == 1
-    assert registry.activate("yunet", "2")
-    assert registry.activate("yunet", "2")
-    assert not registry.activate("yunet", "9")
-    assert [row.version for row in registry.models() if row.active] == ["2"]
-    register(name="yunet", version="2", digest="2")
-    with pytest.raises(StateConflict, match="digest"):
-        register(name="yunet", version="2", digest="changed")

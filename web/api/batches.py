@@ -9,7 +9,7 @@ from apiflask import APIBlueprint
 from apiflask.schemas import FileSchema
 from flask import Response, request
 
-from pipeline.spec import ParamsInvalid, batch_key
+from pipeline.spec import ParamsInvalid
 from storage.errors import StorageError
 from storage.job import JobState
 from storage.objects.disposition import attachment
@@ -32,6 +32,7 @@ from web.context import base_url, caller, services
 from web.errors import Problem
 from web.jobviews import clear_wait
 from web.manifest import Line, read_lines
+from web.pinning import pin
 from web.queries import ItemsQuery, PageQuery, WaitQuery
 from web.streaming import stream
 from web.submit import Terms
@@ -186,7 +187,7 @@ def _fitting(batch_id: str, states: list[JobState], given: dict[str, Any]) -> di
         except ParamsInvalid as error:
             refused = error
             continue
-        fitting[name] = {"params": params, "batch_key": batch_key(row.name, row.spec_version, params)}
+        fitting[name] = pin(services().models, row, params).as_json()
     if refused is not None and not fitting:
         raise refused
     return fitting

@@ -9,7 +9,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from pipeline.spec import ParamsInvalid, batch_key
+from pipeline.spec import ParamsInvalid
 from storage.dead.filter import DeadFilter
 from storage.dead.replay_orders import NewParams
 from web.answers import answer
@@ -31,6 +31,7 @@ from web.dead import (
     order_document,
 )
 from web.errors import Problem
+from web.pinning import pin
 
 bp = APIBlueprint("dead", __name__, url_prefix="/v1/dead", tag="Dead letters")
 
@@ -145,7 +146,7 @@ def _new_params(where: DeadFilter, params: Mapping[str, Any]) -> NewParams:
         except (ParamsInvalid, Problem) as error:
             misfit = misfit or error
         else:
-            fitting[name] = {"params": filled, "batch_key": batch_key(row.name, row.spec_version, filled)}
+            fitting[name] = pin(services().models, row, filled).as_json()
     if misfit is not None and not fitting:
         raise misfit
     return NewParams(params, fitting)

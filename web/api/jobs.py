@@ -10,7 +10,6 @@ from apiflask import APIBlueprint
 from flask import Response, request
 from pydantic import ValidationError
 
-from pipeline.spec import batch_key
 from storage.erasures import delete_objects
 from storage.errors import ObjectStoreUnavailable, StorageError
 from storage.job import Job, JobState
@@ -25,6 +24,7 @@ from web.errors import Problem
 from web.jobviews import answer_job, clear_wait, client_has, own_job, view_job
 from web.multipart import FIELDS_BYTES_MAX, StreamedForm
 from web.orders import JsonOrder, ReplayOrder, faults_of, order_from_form
+from web.pinning import pin
 from web.queries import JobsQuery, WaitQuery
 from web.shapes import etag_of
 from web.submit import Terms, check_order, submit_file, submit_job
@@ -173,8 +173,8 @@ def replay_job(job_id: str) -> Response:
         job = services().jobs.replay(job.id, caller().tenant, by=caller().actor)
     else:
         row, params = services().catalog.params(job.pipeline, order.params)
-        key = batch_key(row.name, row.spec_version, params)
-        job = services().jobs.replay(job.id, caller().tenant, params=params, batch_key=key, by=caller().actor)
+        new = pin(services().models, row, params)
+        job = services().jobs.replay(job.id, caller().tenant, **new.as_json(), by=caller().actor)
     if job.state is JobState.QUEUED:
         services().doorbell.ring(job.lane, job.size_class)
     services().hints.tell(job.id)

@@ -1,0 +1,158 @@
+"""The worker's shelf: exact versions of models, each loaded once, the least recently used dropped first."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.device import bounded_threads
+from pipeline.errors import DeviceOutOfMemory, PipelineError
+from pipeline.models.base import Model, ModelShelf
+from pipeline.models.card import ModelCard
+from pipeline.models.loaded import LoadedModel
+from pipeline.models.shelf import open_weights
+from storage.model_rows import Pins
+from storage.objects.port import Tick, no_tick
+from workers.logs import get_logger
+from workers.model_files import ModelFiles, Package
+
+log = get_logger(__name__)
+
+#: models kept loaded, whatever their size: each has threads and an arena of its own
+MAX_LOADED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    model: Model
+    weights_bytes: int
+
+
+class VersionShelf:
+    """Loaded models by name, version and digest; one thread.
+
+    Of the weights at most ``max_bytes`` stay loaded beside the one in use, and at most ``max_loaded`` models.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        precision: str = "fp32",
+        max_bytes: int,
+        max_loaded: int = MAX_LOADED,
+    ) -> None:
+        self.files = files
+        self._device = device
+        self._threads = bounded_threads(threads)
+        self._precision = precision
+        self._max_bytes = max_bytes
+        self._max_loaded = max_loaded
+        self._loaded: OrderedDict[tuple[str, str, str], _Loaded] = OrderedDict()
+        #: a model was dropped whose runtime keeps the GPU's memory for itself until the process ends
+        self.holds_dead_memory = False
+
+    def pinned(self, pins: Pins, tick: Tick = no_tick) -> ModelShelf:
+        """Return the shelf as a job sees it: of the names in ``pins`` these versions, of others what the folder has.
+
+        tick: called while weights come from the store; what it raises stops that.
+        """
+        return _PinnedShelf(self, pins, tick)
+
+    def open(self, package: Package, tick: Tick = no_tick) -> Model:
+        """Return the loaded model of a package, making room for it first.
+
+        Raises: ModelUnavailable, ModelError, DeviceOutOfMemory, ObjectStoreUnavailable.
+        """
+        key = package.key
+        if key not in self._loaded:
+            path = self.files.weights(package, tick)
+            size = path.stat().st_size
+            self._make_room(size)
+            self._loaded[key] = _Loaded(self._load(package, path), size)
+        self._loaded.move_to_end(key)
+        return self._loaded[key].model
+
+    def drop(self, package: Package) -> None:
+        """Unload one model, if it is loaded."""
+        found = self._loaded.pop(package.key, None)
+        if found is not None:
+            self._close(found.model)
+
+    def close(self) -> None:
+        """Unload everything."""
+        while self._loaded:
+            self._close(self._loaded.popitem(last=False)[1].model)
+
+    def _make_room(self, size: int) -> None:
+        def too_much() -> bool:
+            held = sum(one.weights_bytes for one in self._loaded.values())
+            return len(self._loaded) >= self._max_loaded or held + size > self._max_bytes
+
+        while self._loaded and too_much():
+            (name, version, _), oldest = self._loaded.popitem(last=False)
+            log.info("model.dropped", model=name, version=version)
+            self._close(oldest.model)
+
+    def _load(self, package: Package, path: Any) -> Model:
+        card = package.card
+        if self._precision != "fp32":
+            card = card.model_copy(update={"precision": self._precision})
+        try:
+            return LoadedModel(card, open_weights(card, package.folder, path, self._device, self._threads))
+        except DeviceOutOfMemory:
+            if not self._loaded:
+                raise
+            self.close()  # the others can be loaded again; this one is wanted now
+            return LoadedModel(card, open_weights(card, package.folder, path, self._device, self._threads))
+
+    def _close(self, model: Model) -> None:
+        self.holds_dead_memory |= self._device != "cpu" and runs_on_gpu(model.card)
+        model.close()
+
+
+class _PinnedShelf:
+    """The ModelShelf of one job's versions."""
+
+    def __init__(self, shelf: VersionShelf, pins: Pins, tick: Tick) -> None:
+        self._shelf = shelf
+        self._pins = pins
+        self._tick = tick
+
+    def card(self, name: str) -> ModelCard:
+        return self._package(name).card
+
+    def cards(self) -> Sequence[ModelCard]:
+        own = {card.name: card for card in self._shelf.files.folders.cards()}
+        for name in self._pins:
+            try:
+                own[name] = self.card(name)
+            except PipelineError as error:  # only to be told of what there is besides
+                log.debug("model.not_told", model=name, reason=str(error))
+        return [own[name] for name in sorted(own)]
+
+    def digest(self, name: str) -> str | None:
+        return self._package(name).digest
+
+    def load(self, name: str) -> Model:
+        return self._shelf.open(self._package(name), self._tick)
+
+    def close(self) -> None:
+        """Nothing: what is loaded belongs to the worker's shelf."""
+
+    def _package(self, name: str) -> Package:
+        return self._shelf.files.package(name, self._pins.get(name))
+
+
+def runs_on_gpu(card: ModelCard, modules: Mapping[str, Any] = sys.modules) -> bool:
+    """Return whether the runtime of a loaded card uses a GPU in this process; imports nothing."""
+    if card.runtime == "onnx":
+        runtime = modules.get("onnxruntime")
+        return runtime is not None and "CUDAExecutionProvider" in runtime.get_available_providers()
+    torch = modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
