@@ -15,20 +15,15 @@ from typing import Any
 class JobState(StrEnum):
     """Where a run of a job stands; see ARCHITECTURE.md for the picture."""
 
-    #: the input is still on its way (open upload, URL or foreign object) -> queued | failed | canceled
-    UPLOADING = "uploading"
-    #: waits for a worker -> running | canceled
-    QUEUED = "queued"
-    #: at least one segment was claimed; may go back to queued -> any terminal state
-    RUNNING = "running"
-    #: all segments done, summary written
-    SUCCEEDED = "succeeded"
-    #: the input's or the request's fault; never retried
-    FAILED = "failed"
-    #: our fault, attempts used up; an operator looks and replays
-    DEAD = "dead"
-    #: the client said so
-    CANCELED = "canceled"
+    UPLOADING = (
+        "uploading"  # the input is still on its way (open upload, URL or foreign object) -> queued | failed | canceled
+    )
+    QUEUED = "queued"  # waits for a worker -> running | canceled
+    RUNNING = "running"  # at least one segment was claimed; may go back to queued -> any terminal state
+    SUCCEEDED = "succeeded"  # all segments done, summary written
+    FAILED = "failed"  # the input's or the request's fault; never retried
+    DEAD = "dead"  # our fault, attempts used up; an operator looks and replays
+    CANCELED = "canceled"  # the client said so
 
 
 TERMINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.DEAD, JobState.CANCELED})
@@ -37,14 +32,12 @@ TERMINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.DEAD,
 class SegmentState(StrEnum):
     """Where a segment stands; only ``ready`` is in the claim index."""
 
-    #: due later (``run_after``), or held; the dispatcher moves it to ready
-    WAITING = "waiting"
+    WAITING = "waiting"  # due later (``run_after``), or held; the dispatcher moves it to ready
     READY = "ready"
     CLAIMED = "claimed"
     DONE = "done"
     DEAD = "dead"
-    #: its job ended without it
-    DROPPED = "dropped"
+    DROPPED = "dropped"  # its job ended without it
 
 
 class SegmentKind(StrEnum):

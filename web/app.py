@@ -37,6 +37,7 @@ BODY_BYTES_MAX = 1024 * 1024
 #: what single calls take besides JSON; they read it as it comes
 _OTHER_BODIES = {
     "jobs.create_job": "multipart/form-data",
+    "models.add_model": "multipart/form-data",
     "batches.create_batch": "application/x-ndjson",
     "batches.add_items": "application/x-ndjson",
 }

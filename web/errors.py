@@ -38,6 +38,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "media.too_large": (413, "The file is too large"),
     "media.unsupported": (415, "This kind of file is not taken"),
     "method.not_allowed": (405, "This method is not allowed here"),
+    "model.card_invalid": (422, "The card of the model has faults"),
     "model.inactive": (409, "No version of the model may serve"),
     "model.unknown": (404, "No such model version"),
     "object.unknown": (404, "No such object"),

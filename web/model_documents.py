@@ -57,6 +57,29 @@ class ModelDocument(Document):
     versions: Sequence[ModelVersionDocument] = Field(description="Newest first.")
 
 
+class ModelForm(Document):
+    """A new version of a model; everything else comes before the file."""
+
+    card: str = Field(description="The text of model.toml.")
+    labels: str | None = Field(None, description="The text of the labels file that the card names.")
+    sha256: str | None = Field(None, description="Of the weights, unless the card has it: 64 hex digits.")
+    evaluation: str | None = Field(None, description="How good it was found, a JSON object; told as it is.")
+    file: str = Field(description="The weights.")
+
+
+def model_form(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the request body of a new version, for the API's description; its schema goes into ``schemas``."""
+    schema = ModelForm.model_json_schema()
+    for part in schema["properties"].values():
+        part.pop("anyOf", None)
+        part.pop("default", None)
+        part["type"] = "string"
+    schema["properties"]["file"]["contentMediaType"] = "application/octet-stream"
+    schemas["ModelForm"] = schema
+    form = {"schema": {"$ref": "#/components/schemas/ModelForm"}}
+    return {"required": True, "content": {"multipart/form-data": form}}
+
+
 def version_document(row: ModelVersion) -> ModelVersionDocument:
     """Return the document of a version."""
     return ModelVersionDocument(

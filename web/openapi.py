@@ -14,6 +14,7 @@ from web.batch_openapi import describe_batches
 from web.catalog import Remembered
 from web.documents import ProblemDocument
 from web.exports import FORMATS
+from web.model_documents import model_form
 from web.orders import JsonOrder, Order
 from web.webhook_spec import add_webhooks
 
@@ -40,6 +41,12 @@ _BY_SHAPE = {
 #: what single calls answer besides
 _OWN = {
     ("post", "/v1/batches"): {"409": "idempotency.conflict or batch.full"},
+    ("post", "/v1/models"): {
+        "409": "state.conflict or upload.mismatch",
+        "422": "model.card_invalid or request.invalid",
+    },
+    ("post", "/v1/models/{name}/activate"): {"409": "model.inactive"},
+    ("post", "/v1/models/{name}/rollback"): {"409": "state.conflict"},
     ("get", "/v1/batches"): {"400": "cursor.invalid"},
     ("get", "/v1/batches/{batch_id}/items"): {"400": "cursor.invalid"},
     ("post", "/v1/batches/{batch_id}/items"): {"409": "state.conflict or batch.full"},
@@ -47,7 +54,7 @@ _OWN = {
     ("post", "/v1/batches/{batch_id}/replay-failed"): {"409": "state.conflict"},
     ("post", "/v1/jobs"): {
         "404": "upload.unknown",
-        "409": "idempotency.conflict, upload.incomplete or webhook.secret_missing",
+        "409": "idempotency.conflict, upload.incomplete, webhook.secret_missing or model.inactive",
     },
     ("post", "/v1/jobs/{job_id}/replay"): {"409": "state.conflict or input.gone"},
     ("get", "/v1/jobs/{job_id}/result"): {
@@ -123,6 +130,7 @@ def finish(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
                 _complete(operation, (method.lower(), _path_of(rule)), scope)
     spec["paths"]["/v1/jobs"]["post"]["requestBody"] = _submission(schemas)
     describe_batches(spec["paths"], schemas)
+    spec["paths"]["/v1/models"]["post"]["requestBody"] = model_form(schemas)
     types = {way.content_type.partition(";")[0] for way in FORMATS.values()}
     content = {name: {"schema": {"type": "object" if name.endswith("/json") else "string"}} for name in sorted(types)}
     spec["paths"]["/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]["content"] = content

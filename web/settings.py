@@ -19,6 +19,9 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
 
     redis_url: SecretStr = Field(description="Redis: doorbells and hints; losing it loses nothing.")
     max_upload_bytes: int = Field(default=16 * 1024**3, ge=1, description="Largest input that is taken, in bytes.")
+    max_model_bytes: int = Field(
+        default=4 * 1024**3, ge=1, description="Largest weights of a model that are taken over HTTP, in bytes."
+    )
     upload_part_bytes: int = Field(
         default=16 * 1024**2,
         ge=5 * 1024**2,

@@ -93,9 +93,9 @@ def submit_file(services: Services, terms: Terms, file: IncomingFile, read_order
     kind = classify(file.peek(HEAD_BYTES))
     limit = services.settings.max_upload_bytes
     stored = services.objects.put(
-        input_key(job_id), _as_stream(file), content_type="application/octet-stream", limit_bytes=limit
+        input_key(job_id), as_stream(file), content_type="application/octet-stream", limit_bytes=limit
     )
-    with _kept_only_if_created(services.objects, stored.key) as keep:
+    with kept_only_if_created(services.objects, stored.key) as keep:
         ref = InputRef(
             key=stored.key,
             size_bytes=stored.size_bytes,
@@ -222,12 +222,13 @@ def unfit(pipeline: str, kind: Kind, accepts: frozenset[str]) -> Problem:
     return Problem("media.unsupported", f"pipeline {pipeline} takes {takes}, this looks like {kind.value}")
 
 
-def _as_stream(file: IncomingFile) -> BinaryIO:
+def as_stream(file: IncomingFile) -> BinaryIO:
+    """Return the file as the object store takes it."""
     return file  # type: ignore[return-value]  # the store only ever calls read(size)
 
 
 @contextmanager
-def _kept_only_if_created(objects: ObjectStore, key: str) -> Iterator[Callable[[bool], None]]:
+def kept_only_if_created(objects: ObjectStore, key: str) -> Iterator[Callable[[bool], None]]:
     """Delete the object unless the row that names it was made, best effort: what is left over is swept later."""
     kept = [False]
     try:

@@ -6,7 +6,7 @@ import faulthandler
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, TextIO
@@ -15,6 +15,7 @@ import structlog
 
 from pipeline.cage import LONGEST_REQUEST_SECONDS, Cage
 from pipeline.media import MediaLimits
+from pipeline.pipelines.base import Pipeline
 from pipeline.pipelines.catalog import load_pipelines
 from storage.database import Database
 from storage.erasures import Erasures
@@ -108,14 +109,10 @@ class ChildProcess:
             self._exit.callback(redis_user.close)
         cage = keep(_open_cage(settings))
         pipelines, models = load_pipelines(settings.pipelines), Models(database)
-        self._versions = versions = open_versions(settings, models, objects)
+        versions = self._versions = open_versions(settings, models, objects)
         self._exit.callback(versions.close)
         claims = SqlClaims(database)
-
-        def publish() -> None:
-            register(Registry(database), pipelines, settings.max_runtimes)
-            register_models(models, versions.files.folders)
-
+        publish = partial(self._publish, Registry(database), pipelines, models)
         forgetting = Forgetting(Erasures(database), scratch)
         pulse = self._open_pulse(settings, database, claims, publish, on_beat=forgetting)
         cancels.listen(pulse.nudge)
@@ -136,6 +133,10 @@ class ChildProcess:
             flags=self.flags,
             limits=_limits(settings),
         )
+
+    def _publish(self, registry: Registry, pipelines: Mapping[str, Pipeline], models: Models) -> None:
+        register(registry, pipelines, self._main.settings.max_runtimes)
+        register_models(models, self._versions.files.folders)
 
     def _open_stack_file(self, scratch: Scratch) -> TextIO:
         file = self._exit.enter_context((scratch.folder / STACK_NAME).open("w"))

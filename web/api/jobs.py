@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import BinaryIO, cast
 
 import structlog
 from apiflask import APIBlueprint
@@ -11,18 +10,19 @@ from flask import Response, request
 from pydantic import ValidationError
 
 from storage.erasures import delete_objects
-from storage.errors import ObjectStoreUnavailable, StorageError
+from storage.errors import ObjectStoreUnavailable
 from storage.job import Job, JobState
 from storage.jobs import Created
 from web.access_log import SUBMITTED
 from web.answers import answer
 from web.auth import scope
-from web.bodies import drain, idempotency_key
+from web.bodies import idempotency_key
 from web.context import caller, services
 from web.documents import JobDocument, JobList
 from web.errors import Problem
+from web.forms import read_form
 from web.jobviews import answer_job, clear_wait, client_has, own_job, view_job
-from web.multipart import FIELDS_BYTES_MAX, StreamedForm
+from web.multipart import StreamedForm
 from web.orders import JsonOrder, ReplayOrder, faults_of, order_from_form
 from web.pinning import pin
 from web.queries import JobsQuery, WaitQuery
@@ -65,21 +65,7 @@ def _create_from_json(terms: Terms) -> Created:
 
 
 def _create_from_form(terms: Terms) -> Created:
-    limit = services().settings.max_upload_bytes
-    if (request.content_length or 0) > limit + FIELDS_BYTES_MAX:
-        raise Problem("media.too_large", f"a file may have {limit} bytes")
-    # the store counts the file itself; this bound is for what surrounds it
-    request.max_content_length = limit + 2 * FIELDS_BYTES_MAX
-    boundary = request.mimetype_params.get("boundary", "")
-    if not 1 <= len(boundary) <= 200 or not boundary.isascii():
-        raise Problem("body.malformed", "the content type names no usable boundary")
-    stream = cast(BinaryIO, request.stream)
-    try:
-        return _read_form(terms, StreamedForm(stream, boundary.encode()))
-    except (Problem, StorageError, ValueError) as error:
-        if getattr(error, "code", "") != "body.truncated":
-            drain(stream)
-        raise
+    return read_form(services().settings.max_upload_bytes, lambda form: _read_form(terms, form))
 
 
 def _read_form(terms: Terms, form: StreamedForm) -> Created:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from web.answers import answer
 from web.auth import scope
-from web.context import caller, services
+from web.context import base_url, caller, services
+from web.errors import Problem
+from web.forms import read_form
 from web.model_documents import ModelDocument, ModelList, ModelVersionDocument, model_document, version_document
+from web.model_upload import add_version
 
-bp = APIBlueprint("models", __name__, url_prefix="/v1/models", tag="Pipelines and models")
+bp = APIBlueprint("models", __name__, url_prefix="/v1/models", tag="Models")
 
 
 class Activation(BaseModel):
@@ -28,6 +31,23 @@ class Activation(BaseModel):
 def list_models() -> Response:
     """List the model versions known here."""
     return answer(ModelList(models=[version_document(row) for row in services().models.list()]))
+
+
+@bp.post("")
+@scope("operate")
+@bp.output(ModelVersionDocument, 202)
+def add_model() -> Response:
+    """Add a version of a model: its card and its weights, as multipart.
+
+    It may serve once a worker has loaded it and run it on a sample, which `state` and `error` tell; the first
+    version of a name is then active, others when they are activated. The same version again changes nothing.
+    """
+    if request.mimetype != "multipart/form-data":
+        raise Problem("type.unsupported", "send multipart/form-data")
+    limit = services().settings.max_model_bytes
+    row, fresh = read_form(limit, lambda form: add_version(services(), caller(), form))
+    headers = {"Location": f"{base_url()}/v1/models/{row.name}"}
+    return answer(version_document(row), 202 if fresh else 200, headers)
 
 
 @bp.get("/<name>")

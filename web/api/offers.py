@@ -12,7 +12,7 @@ from web.documents import PipelineDocument, PipelineList
 from web.errors import Problem
 from web.shapes import pipeline_document
 
-bp = APIBlueprint("offers", __name__, url_prefix="/v1", tag="Pipelines and models")
+bp = APIBlueprint("offers", __name__, url_prefix="/v1", tag="Pipelines")
 
 
 @bp.get("/pipelines")
