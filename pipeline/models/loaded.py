@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,6 +57,11 @@ class LoadedModel:
         for first in range(0, len(images), size):
             found.extend(self._chunk(images[first : first + size]))
         return found
+
+    @property
+    def constants(self) -> Mapping[str, NDArray[np.generic]]:
+        """What the weights file holds besides weights, as the network that a card's ``entry`` made tells it."""
+        return getattr(self._forward, "constants", {})
 
     def run(self, batch: NDArray[np.float32]) -> Outputs:
         """Run the network as it is, in pieces of at most ``max_batch``; outputs by name, batch axis first.
