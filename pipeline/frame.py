@@ -28,6 +28,11 @@ class Frame:
     scale: float = 1.0
     report: bool = True
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the picture in bytes."""
+        return self.image.nbytes
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:

@@ -25,16 +25,16 @@ class MediaLimits:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What ``probe`` found. width and height are upright, in source pixels."""
+    """What ``probe`` found. width and height are upright, in source pixels; 0 for readings of a sensor."""
 
-    kind: str  # image | animation | video
+    kind: str  # image | animation | video | sensor
     format: str  # "mov,mp4,m4a,3gp,3g2,mj2", "PNG" ...
     codec: str
     width: int
     height: int
     rotation: int  # degrees clockwise that were applied: 0, 90, 180, 270
     duration_seconds: float | None
-    #: frames a second, average over the stream; None for stills
+    #: frames a second, average over the stream; None for stills. Of a sensor: readings a second
     frame_rate: float | None
     frames: int | None
     size_bytes: int

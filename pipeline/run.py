@@ -22,6 +22,7 @@ from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Pipeline, Row
 from pipeline.planning import Range, cut_ranges, decode_seconds
 from pipeline.prefetch import Prefetch
+from pipeline.sensors.read import is_recording, media_of, read_recording
 from pipeline.spec import ParamsInvalid, canonical_params
 from pipeline.stream import Carried, Ended, Sampled, Work, WorkStream, as_still, packet_index, sampler_label, sampler_of
 from pipeline.timing import StageTimer
@@ -71,6 +72,8 @@ def plan_input(
     """
     params = _filled(pipeline, params)
     pipeline.check(params, shelf)
+    if is_recording(path, pipeline.spec.accepts):
+        return _plan_recording(pipeline, path, params, shelf, tick)
     media = cage.probe(path)
     _check_accepts(pipeline, media)
     frame_seconds = pipeline.cost_seconds(params, shelf)
@@ -90,6 +93,15 @@ def plan_input(
     )
     found = [warning for warning in cage.warnings if warning not in media.warnings]
     return Plan(choice.media, ranges, (*media.warnings, *found, *choice.warnings))
+
+
+def _plan_recording(
+    pipeline: Pipeline, path: Path, params: Mapping[str, Any], shelf: ModelShelf, tick: Tick
+) -> Plan:  # fmt: skip
+    """Read all of a recording, so that a bad one is refused before it is run; it is one segment."""
+    media = media_of(read_recording(path, params, tick=tick))
+    cost = pipeline.cost_seconds(params, shelf) * max(1.0, (media.duration_seconds or 0.0) / 60)
+    return Plan(media, (Range(frames=1, cost_seconds=round(cost, 6)),), media.warnings)
 
 
 def run_works(
@@ -157,7 +169,7 @@ def _fills(event: Sampled | Carried | Ended) -> bool:
 
 
 def _bytes(event: Sampled | Carried | Ended) -> int:
-    return event.frame.image.nbytes if isinstance(event, Sampled) else 0
+    return event.frame.nbytes if isinstance(event, Sampled) else 0
 
 
 class _UnderWay:

@@ -58,6 +58,7 @@ _VIDEO_MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"nut/multimedia container\0", "nut"),
 )
 _AUDIO_MAGIC = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"#!AMR", b"FORM", b"MThd")
+_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r")
 _MOV_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -82,6 +83,20 @@ def sniff(head: bytes) -> Sniffed:
     if head.startswith(_AUDIO_MAGIC) or (head.startswith(b"RIFF") and head[8:12] == b"WAVE"):
         raise no_video()
     raise MediaError("The content is not a known video or image format.", code="media.unsupported", advice=ACCEPTED)
+
+
+def is_text(head: bytes) -> bool:
+    """Say whether first bytes are text that may hold readings of a sensor: UTF-8, no control characters.
+
+    For pipelines that accept such input alone: anywhere else text stays unknown.
+    """
+    if _CONTROLS.intersection(head) or _known(head) is not None:
+        return False
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return len(head) == HEAD_BYTES and error.start >= len(head) - 3  # a character cut at the end
+    return True
 
 
 def no_video() -> MediaError:

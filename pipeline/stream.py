@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from pipeline.frame import Frame, Skipped
 from pipeline.media import MediaInfo, PacketIndex, Parts
 from pipeline.pipelines.base import Pipeline
 from pipeline.planning import Range, Selection, select
+from pipeline.sensors.read import read_recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class WorkStream:
                 for frame in frames:
                     if number in self._stopped:
                         break
-                    yield Sampled(number, frame) if isinstance(frame, Frame) else Carried(number, frame)
+                    yield Carried(number, frame) if isinstance(frame, Skipped) else Sampled(number, frame)
         except CageUnavailable:
             raise  # no work's own fault
         except PipelineError as raised:
@@ -108,6 +109,9 @@ class WorkStream:
         yield Ended(number, error, warnings, clock.seconds)
 
     def _frames(self, work: Work) -> Iterator[Frame | Skipped]:
+        if work.media.kind == "sensor":
+            # It has what this stream and its consumers ask of a frame; only the pipeline, which asked for it, looks in.
+            return iter([cast(Frame, read_recording(work.path, self._params))])
         sampler = sampler_of(self._params, work.media)
         rule = None if as_still(self._pipeline, work.media) else sampling.adaptive_rule(sampler)
         selection = self._select(work, sampler, rule)
@@ -169,7 +173,9 @@ def as_still(pipeline: Pipeline, media: MediaInfo) -> bool:
 
 
 def sampler_label(pipeline: Pipeline, media: MediaInfo, params: Mapping[str, Any]) -> str:
-    """Return the rows' ``sampler``: the policy in words, ``still`` where there was nothing to choose."""
+    """Return the rows' ``sampler``: the policy in words, ``still`` or ``whole`` where there was nothing to choose."""
+    if media.kind == "sensor":
+        return "whole"
     return "still" if as_still(pipeline, media) else sampling.label(sampler_of(params, media))
 
 

@@ -52,9 +52,11 @@ class Progress:
 def tell_media(path: Path, media: MediaInfo) -> None:
     """Print one line about the input."""
     parts = [f"{media.kind} {media.codec}", f"{media.width}x{media.height}"]
+    if media.kind == "sensor":
+        parts = [f"sensor {media.format}", f"{media.frames} readings, {media.frame_rate:.4g} a second"]
     if media.rotation:
         parts.append(f"rotated {media.rotation}°")
-    if media.frame_rate:
+    if media.frame_rate and media.kind != "sensor":
         parts.append(f"{media.frame_rate:.4g} fps")
     if media.duration_seconds:
         parts.append(f"{media.duration_seconds:.2f} s")
@@ -88,8 +90,10 @@ def _findings(row: Row) -> str:
         if name in _OWN_COLUMNS or value is False or value in ([], {}):
             continue
         if isinstance(value, list):
-            named = [f"{one['label']} {one['score']:.2f}{_at(one)}" for one in value[:4] if "label" in one]
-            parts.append(", ".join(named) + (f" and {len(value) - 4} more" if len(value) > 4 else ""))
+            labelled = [one for one in value if isinstance(one, dict) and "label" in one]
+            named = [f"{one['label']} {one['score']:.2f}{_at(one)}" for one in labelled[:4]]
+            more = f" and {len(labelled) - 4} more" if len(labelled) > 4 else ""
+            parts.append(", ".join(named) + more if labelled else f"{len(value)} {name}")
         elif value is True:
             parts.append(name.removeprefix("is_"))
         elif not isinstance(value, dict):

@@ -14,6 +14,7 @@ BUILT_IN = {
     "detect": "pipeline.pipelines.detect:Detect",
     "classify": "pipeline.pipelines.classify:Classify",
     "nutrition": "pipeline.pipelines.nutrition:Nutrition",
+    "steps": "pipeline.pipelines.steps:Steps",
 }
 
 
