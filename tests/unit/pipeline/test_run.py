@@ -86,6 +86,7 @@ def test_an_animation_is_a_video_to_those_who_take_video_and_a_still_to_others(b
 @pytest.mark.parametrize(("kind", "accepts"), [("video", ("image",)), ("image", ("video",)), ("video", ("sensor",))])
 def test_input_of_a_kind_the_pipeline_does_not_take_is_refused(bed, kind, accepts):
     cage = bed.cage(a=FakeMedia(kind=kind))
+    bed.paths["a"].write_bytes(b"\0\0\0\x18ftypisom")  # no text: where readings are taken, that is asked first
     with pytest.raises(MediaError) as caught:
         plan_input(FakePipeline(accepts=accepts), bed.paths["a"], {}, cage, None)
     assert caught.value.code == "media.unsupported"
