@@ -50,7 +50,7 @@ def correspondences(faces: NDArray[np.float32], coordinates: NDArray[np.float32]
     # the face is known with more certainty than the place: put the place exactly on it
     normals = NORMALS[which]
     places = np.asarray(np.where(normals != 0, normals, places) * box.half, np.float64)
-    pixels = np.stack([columns, rows], axis=1) * float(STEP) + (STEP - 1) / 2
+    pixels = np.stack([columns, rows], axis=1).astype(np.float64) * STEP + (STEP - 1) / 2
     return Correspondences(pixels, places, which)
 
 
