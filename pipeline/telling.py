@@ -15,6 +15,8 @@ from pipeline.pipelines.base import Row
 from pipeline.spec import PipelineSpec
 
 _BARS = "▁▂▃▄▅▆▇█"
+#: entries of a list in the summary that get a line each
+LISTED = 12
 _OWN_COLUMNS = {"index", "pts", "pts_seconds", "sampler", "carried_from"}
 
 
@@ -90,15 +92,22 @@ def _findings(row: Row) -> str:
         if name in _OWN_COLUMNS or value is False or value in ([], {}):
             continue
         if isinstance(value, list):
-            labelled = [one for one in value if isinstance(one, dict) and "label" in one]
-            named = [f"{one['label']} {one['score']:.2f}{_at(one)}" for one in labelled[:4]]
-            more = f" and {len(labelled) - 4} more" if len(labelled) > 4 else ""
-            parts.append(", ".join(named) + more if labelled else f"{len(value)} {name}")
+            shown = [_finding(one) for one in value[:4]]
+            parts.append(f"{name}: {', '.join(shown)}" + (f" and {len(value) - 4} more" if len(value) > 4 else ""))
         elif value is True:
             parts.append(name.removeprefix("is_"))
         elif not isinstance(value, dict):
             parts.append(f"{name} {value}")
     return "; ".join(parts) or "nothing"
+
+
+def _finding(one: Any) -> str:
+    if not isinstance(one, dict):
+        return _short(one)
+    words = [str(one[name]) for name in ("label", "text") if one.get(name) is not None]
+    if isinstance(one.get("score"), int | float):
+        words.append(f"{one['score']:.2f}")
+    return (" ".join(words) + _at(one)).strip() or _short(one)
 
 
 def _at(one: Mapping[str, Any]) -> str:
@@ -116,12 +125,18 @@ def tell_summary(summary: Mapping[str, Any]) -> None:
             print(f"  {name}")
             for inner, one in value.items():
                 print(f"    {inner:<16} {_short(one)}")
+        elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            print(f"  {name}")
+            for one in value[:LISTED]:
+                print(f"    {_short(one)}")
+            if len(value) > LISTED:
+                print(f"    and {len(value) - LISTED} more")
         else:
             print(f"  {name:<18} {_short(value)}")
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, dict) and "points" in value:
+    if isinstance(value, dict) and "points" in value and "bin_seconds" in value:
         points = value["points"]
         return f"{len(points)} points, one per {value['bin_seconds']} s  {_bars(points)}"
     if isinstance(value, list):
@@ -130,18 +145,28 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         if set(value) == {"from_seconds", "to_seconds"}:
             return f"{value['from_seconds']:g}-{value['to_seconds']:g} s"
+        if set(value) == {"value", "low", "high"}:
+            return f"{_short(value['value'])} ({_short(value['low'])} to {_short(value['high'])})"
         return ", ".join(f"{name} {_short(one)}" for name, one in list(value.items())[:12])
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _bars(points: Sequence[Mapping[str, Any]], width: int = 60) -> str:
-    values = [float(one["activity"]) if "activity" in one else float(sum(one["counts"].values())) for one in points]
+    values = [_height(one) for one in points]
     top = max(values, default=0.0)
     if not top:
         return ""
     step = max(1, -(-len(values) // width))
     peaks = [max(values[at : at + step]) for at in range(0, len(values), step)]
     return "".join(_BARS[min(7, int(8 * value / top))] for value in peaks)
+
+
+def _height(point: Mapping[str, Any]) -> float:
+    """Return what a point of a curve stands for: the sum of its counts, or its first number besides the time."""
+    if "counts" in point:
+        return float(sum(point["counts"].values()))
+    numbers = (value for name, value in point.items() if name != "seconds" and isinstance(value, int | float))
+    return float(next(numbers, 0.0))
 
 
 def tell_artifacts(artifacts: Sequence[tuple[Path, str]]) -> None:
