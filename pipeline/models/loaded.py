@@ -38,14 +38,13 @@ class LoadedModel:
         self._forward = forward
 
     def warm_up(self) -> None:
-        """Run the network once on zeros, so that the first job pays for no kernel choice and a misfit shows at load.
+        """Run the network once, so that the first job pays for no kernel choice and a misfit with the card shows now.
 
         Raises: DeviceOutOfMemory, ModelError.
         """
         spec = self.card.input
-        channels = 1 if spec.colour == "GREY" else 3
-        shape = (channels, spec.height, spec.width) if spec.layout == "NCHW" else (spec.height, spec.width, channels)
-        self._call(np.zeros((1, *shape), dtype=np.float32))
+        ramp = np.linspace(0, 255, spec.width, dtype=np.uint8)[None, :, None]  # black alone is 0 / 0 to some networks
+        self.predict([np.broadcast_to(ramp, (spec.height, spec.width, 3))])
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[list[dict[str, Any]]]:
         """Return the findings of each image; at most ``max_batch`` go through the network at once.
@@ -103,7 +102,7 @@ class LoadedModel:
         if missing > 0:
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), dtype=np.float32)])
         try:
-            outputs = self._forward(batch)
+            outputs = self._forward(batch if self.card.output.batched else batch[0])
         except Exception as error:
             raise own_error(error, f"{self.card.name} failed") from error
         if not self.card.output.batched:

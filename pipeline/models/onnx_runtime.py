@@ -13,6 +13,7 @@ from pipeline.device import choose_device, own_error
 from pipeline.errors import ModelError
 from pipeline.models.card import ModelCard
 from pipeline.models.outputs import Outputs
+from pipeline.models.shapes import fixed_batch
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
@@ -40,7 +41,7 @@ class OnnxForward:
         self._dtype = _TYPES.get(inputs[0].type)
         if self._dtype is None:
             raise ModelError(f"{card.name}: input type {inputs[0].type} is not supported")
-        self.fixed_batch = _check_shape(card, inputs[0].shape)
+        self.fixed_batch = fixed_batch(card, inputs[0].shape)
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, batch: NDArray[np.float32]) -> Outputs:
@@ -62,16 +63,3 @@ def _providers(device: str) -> list[Any]:
     # The arena grows only by what is asked for, so that a batch that is too large fails early and can be halved.
     options = {"device_id": number, "arena_extend_strategy": "kSameAsRequested"}
     return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
-
-
-def _check_shape(card: ModelCard, shape: list[Any]) -> int | None:
-    """Return the fixed batch size, or None. Raises: ModelError where the model's shape is not the card's."""
-    channels = 1 if card.input.colour == "GREY" else 3
-    height, width = card.input.height, card.input.width
-    wanted = [channels, height, width] if card.input.layout == "NCHW" else [height, width, channels]
-    fits = len(shape) == 4 and all(
-        not isinstance(has, int) or has == want for has, want in zip(shape[1:], wanted, strict=True)
-    )
-    if not fits:
-        raise ModelError(f"{card.name}: the model takes {shape}, the card says [n, {', '.join(map(str, wanted))}]")
-    return shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None

@@ -125,25 +125,15 @@ class FolderShelf:
 
     def _open(self, name: str, path: Path) -> Model:
         card, folder = self.card(name), self._package(name).folder
-        if self._precision != "fp32":
+        if self._precision != "fp32" and card.runtime == "torchscript":  # the others compute as they were exported
             card = card.model_copy(update={"precision": self._precision})
         try:
-            return self._warm(card, folder, path)
+            return open_model(card, folder, path, self._device, self._threads, runtime=self._runtime)
         except DeviceOutOfMemory:
             if not self._loaded:
                 raise
             self.close()  # the others can be loaded again; this one is wanted now
-            return self._warm(card, folder, path)
-
-    def _warm(self, card: ModelCard, folder: Path, path: Path) -> Model:
-        model = LoadedModel(card, self._runtime(card, folder, path, self._device, self._threads))
-        try:
-            if card.task != "tensors":  # only its pipeline knows what that one takes
-                model.warm_up()
-        except BaseException:
-            model.close()
-            raise
-        return model
+            return open_model(card, folder, path, self._device, self._threads, runtime=self._runtime)
 
     def _evict_oldest(self) -> None:
         _, model = self._loaded.popitem(last=False)
@@ -190,6 +180,23 @@ def open_shelf(
     return FolderShelf(folders, cache_dir=cache, mirror=mirror, device=device, threads=threads, precision=precision)
 
 
+def open_model(
+    card: ModelCard, folder: Path, path: Path, device: str, threads: int, *, runtime: Runtime | None = None
+) -> LoadedModel:
+    """Load weights and run them once, so that the first job does not wait for it and a misfit is told now.
+
+    The network of a ``tensors`` card is not run: only its pipeline knows what it takes. Raises: as ``open_weights``.
+    """
+    model = LoadedModel(card, (runtime or open_weights)(card, folder, path, device, threads))
+    try:
+        if card.task != "tensors":
+            model.warm_up()
+    except BaseException:
+        model.close()
+        raise
+    return model
+
+
 def open_weights(card: ModelCard, folder: Path, path: Path, device: str, threads: int) -> Forward:
     """Load weights with the card's runtime, which is imported only now. Raises: ModelError, DeviceOutOfMemory."""
     if card.runtime == "python":
@@ -200,6 +207,10 @@ def open_weights(card: ModelCard, folder: Path, path: Path, device: str, threads
         from pipeline.models.torchscript_runtime import TorchScriptForward  # noqa: PLC0415 - see that module
 
         return TorchScriptForward(card, path, device=device, threads=threads)
+    if card.runtime == "export":
+        from pipeline.models.export_runtime import ExportForward  # noqa: PLC0415 - see that module
+
+        return ExportForward(card, path, device=device, threads=threads)
     from pipeline.models.onnx_runtime import OnnxForward  # noqa: PLC0415 - motion needs no runtime
 
     return OnnxForward(card, path, device=device, threads=threads)

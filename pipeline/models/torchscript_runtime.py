@@ -48,11 +48,7 @@ class TorchScriptForward:
         torch = self._torch
         with torch.inference_mode():
             found = self._module(torch.from_numpy(batch).to(self._device, self._kind))
-        if isinstance(found, torch.Tensor):
-            found = {"output": found}
-        elif isinstance(found, tuple | list):
-            found = {str(place): value for place, value in enumerate(found)}
-        return {str(name): value.float().cpu().numpy() for name, value in found.items()}
+        return named_tensors(torch, found)
 
     def close(self) -> None:
         """Free the module and give its memory back to the device."""
@@ -61,13 +57,25 @@ class TorchScriptForward:
             self._torch.cuda.empty_cache()
 
 
+def named_tensors(torch: Any, found: Any) -> Outputs:
+    """Return a module's outputs by name: a dict's own, ``0``, ``1``, ... of a tuple, ``output`` of a single tensor."""
+    if isinstance(found, torch.Tensor):
+        found = {"output": found}
+    elif isinstance(found, tuple | list):
+        found = {str(place): value for place, value in enumerate(found)}
+    return {str(name): value.float().cpu().numpy() for name, value in found.items()}
+
+
 def _check_archive(card: ModelCard, path: Path) -> None:
     """Raise ModelError unless the file is a TorchScript archive: a pickled module would be code, not weights."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+            unpacked = sum(info.file_size for info in archive.infolist())
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ModelError(f"{card.name}: {path.name} is not a TorchScript archive") from error
+    if unpacked > path.stat().st_size:
+        raise ModelError(f"{card.name}: {path.name} is compressed; TorchScript writes no such archive")
     if not any(name.endswith("/constants.pkl") for name in names) or not any("/code/" in name for name in names):
         raise ModelError(
             f"{card.name}: {path.name} is not a TorchScript archive",
