@@ -13,6 +13,7 @@ BUILT_IN = {
     "motion": "pipeline.pipelines.motion:Motion",
     "detect": "pipeline.pipelines.detect:Detect",
     "classify": "pipeline.pipelines.classify:Classify",
+    "deepfake": "pipeline.pipelines.deepfake:Deepfake",
     "nutrition": "pipeline.pipelines.nutrition:Nutrition",
     "steps": "pipeline.pipelines.steps:Steps",
 }

@@ -1,0 +1,1 @@
+"""Which faces look manipulated: aligned crops, MesoNet, votes over time."""

@@ -1,0 +1,130 @@
+"""A deepfake job's summary: faces with their votes, a curve, and the worst moments; one pass over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import floor
+from typing import Any
+
+from pipeline.deepfake.followed import KEPT_FACES, FollowedFaces
+from pipeline.media import MediaInfo
+from pipeline.pipelines.base import Params, Row
+from pipeline.pipelines.schemas import INFERRED
+from pipeline.pipelines.timeline import Curve, Pace, Stretches
+
+#: faces that the summary tells, the heaviest
+TOLD_FACES = 100
+WORST_MOMENTS = 5
+
+SUMMARY_FIELDS = {
+    "frames": "Frames sampled.",
+    "inferred": INFERRED,
+    "duration_seconds": "Length of the input; 0 for a still.",
+    "label": "fake: a face that counts is; real: all that count are; uncertain: neither; no_face: there is none.",
+    "score": "P(fake) of the face that looks most fake of those that count; null without a face.",
+    "faces_found": "Faces followed over time; one gone for longer than track_gap_seconds comes back as another.",
+    "faces": "Per face, heaviest first, at most 100: label, track, score (mean over its frames, weighted by size and "
+    "sharpness, a tenth of the weight left out at either end), low and high (weighted quantiles 0.1 and 0.9), weight "
+    "(summed over its frames), quality (its mean: 1 for a face as large and sharp as the classifier needs), frames, "
+    "first_seconds, last_seconds, counts (whether it decides on the whole: at least a tenth of the heaviest one's "
+    "weight and, in a video of more than 3 frames, found more than once).",
+    "curve": "bin_seconds, and points: seconds, score (weighted mean of the faces then; null without one), peak "
+    "(highest score of a face, likewise), faces (most at once); at most 600.",
+    "worst": "The five highest scores, at most one per face and second: index and seconds of the frame, track, score, "
+    "weight, box.",
+    "seconds_with_faces": "How long at least one face was in the picture.",
+    "truncated": "Names of the lists above that hold only their first entries.",
+}
+
+
+def label_of(score: float, params: Params) -> str:
+    """Return fake, real or uncertain for P(fake)."""
+    if score >= params["fake_above"]:
+        return "fake"
+    return "real" if score <= params["real_below"] else "uncertain"
+
+
+def summarize_faces(rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
+    """Return the summary; see ``SUMMARY_FIELDS``."""
+    followed, worst, pace, curve = FollowedFaces(params), _Worst(), Pace(), Curve()
+    present, frames, inferred = Stretches(max_entries=0), 0, 0
+    for row in rows:
+        seconds, faces = row["pts_seconds"], row["faces"]
+        frames += 1
+        inferred += row.get("carried_from") is None
+        pace.step(seconds)
+        present.add(seconds, True if faces else None)
+        curve.add(seconds, _point(faces))
+        for track, one in zip(followed.step(seconds, faces), faces, strict=True):
+            worst.add(row, track, one)
+    present.finish(pace.end_seconds)
+    found = [{"label": label_of(one["score"], params), **one} for one in followed.finish(frames)]
+    duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
+    return {
+        "frames": frames,
+        "inferred": inferred,
+        "duration_seconds": round(duration, 3),
+        **_verdict([one for one in found if one["counts"]]),
+        "faces_found": followed.count,
+        "faces": found[:TOLD_FACES],
+        "curve": {"bin_seconds": curve.bin_seconds, "points": [_told(*point) for point in curve.points()]},
+        "worst": worst.told(),
+        "seconds_with_faces": round(present.seconds.get(True, 0.0), 3),
+        "truncated": ["faces"] if followed.count > min(TOLD_FACES, KEPT_FACES) else [],
+    }
+
+
+def _verdict(counting: list[dict[str, Any]]) -> dict[str, Any]:
+    labels = {one["label"] for one in counting}
+    if not labels:
+        return {"label": "no_face", "score": None}
+    label = "fake" if "fake" in labels else "real" if labels == {"real"} else "uncertain"
+    return {"label": label, "score": max(one["score"] for one in counting)}
+
+
+def _point(faces: list[dict[str, Any]]) -> dict[str, float]:
+    """Return one frame's part of the curve: ``weighted`` / ``weight`` of a bin is the weighted mean of its scores."""
+    if not faces:
+        return {"faces": 0}
+    return {
+        "faces": len(faces),
+        "weight": sum(one["weight"] for one in faces),
+        "weighted": sum(one["weight"] * one["score"] for one in faces),
+        "peak": max(one["score"] for one in faces),
+    }
+
+
+def _told(seconds: int, means: dict[str, float], peaks: dict[str, float]) -> dict[str, Any]:
+    score = round(means["weighted"] / means["weight"], 4) if "weight" in means else None
+    return {"seconds": seconds, "score": score, "peak": peaks.get("peak"), "faces": int(peaks["faces"])}
+
+
+class _Worst:
+    """The highest scores, at most one per face and second; holds a few times as many as are told."""
+
+    def __init__(self) -> None:
+        self._best: dict[tuple[int, int], dict[str, Any]] = {}
+
+    def add(self, row: Row, track: int, face: dict[str, Any]) -> None:
+        """Note one face of one row. A repeated result is no moment of its own."""
+        if row.get("carried_from") is not None:
+            return
+        place = (track, floor(row["pts_seconds"]))
+        known = self._best.get(place)
+        if known is None or (face["score"], face["weight"]) > (known["score"], known["weight"]):
+            self._best[place] = {
+                "index": row["index"],
+                "seconds": round(row["pts_seconds"], 3),
+                "track": track,
+                **{name: face[name] for name in ("score", "weight", "box")},
+            }
+        if len(self._best) > 10 * WORST_MOMENTS:
+            # What falls out now is below five others, which can only rise.
+            self._best = {(one["track"], floor(one["seconds"])): one for one in self.told()}
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return the worst moments, highest score first; of equal ones the heavier, then the earlier."""
+        ranked = sorted(
+            self._best.values(), key=lambda one: (-one["score"], -one["weight"], one["index"], one["track"])
+        )
+        return ranked[:WORST_MOMENTS]
