@@ -53,7 +53,8 @@ class FolderShelf:
         self._cache_dir = cache_dir
         self._mirror = mirror
         self._device = device
-        self._threads = bounded_threads(threads)
+        #: of one model call
+        self.threads = bounded_threads(threads)
         self._precision = precision
         self._max_loaded = max_loaded
         self._runtime = runtime or open_weights
@@ -128,12 +129,12 @@ class FolderShelf:
         if self._precision != "fp32" and card.runtime == "torchscript":  # the others compute as they were exported
             card = card.model_copy(update={"precision": self._precision})
         try:
-            return open_model(card, folder, path, self._device, self._threads, runtime=self._runtime)
+            return open_model(card, folder, path, self._device, self.threads, runtime=self._runtime)
         except DeviceOutOfMemory:
             if not self._loaded:
                 raise
             self.close()  # the others can be loaded again; this one is wanted now
-            return open_model(card, folder, path, self._device, self._threads, runtime=self._runtime)
+            return open_model(card, folder, path, self._device, self.threads, runtime=self._runtime)
 
     def _evict_oldest(self) -> None:
         _, model = self._loaded.popitem(last=False)

@@ -14,6 +14,7 @@ BUILT_IN = {
     "detect": "pipeline.pipelines.detect:Detect",
     "classify": "pipeline.pipelines.classify:Classify",
     "deepfake": "pipeline.pipelines.deepfake:Deepfake",
+    "describe": "pipeline.pipelines.describe:Describe",
     "nutrition": "pipeline.pipelines.nutrition:Nutrition",
     "steps": "pipeline.pipelines.steps:Steps",
 }

@@ -1,0 +1,1 @@
+"""Text, captions and answers: what the describe pipeline is made of."""
