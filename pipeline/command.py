@@ -37,7 +37,7 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
     if not options.path.is_file():
         parser.error(f"{options.path} is not a file")
     pipeline = next(iter(load_pipelines([options.pipeline]).values()))
-    params = _params(pipeline, options, {"sampler/stride": settings.default_stride, "width": settings.default_width})
+    params = _params(pipeline, options, settings.default_params)
     shelf = open_shelf(
         model_dir=settings.model_dir,
         cache_dir=settings.model_cache,

@@ -36,12 +36,14 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
     manifest_max_bytes: int = Field(
         default=1024**3, ge=1, description="Largest manifest of a batch that one request may bring, in bytes."
     )
-    default_stride: int = Field(
-        default=5, ge=1, le=1_000_000, description="Every how many-th frame is looked at where a job does not say."
-    )
-    default_width: int = Field(
-        default=640, ge=16, le=4096, description="Pixels that frames are shrunk to where a job does not say."
-    )
+    default_stride: int | None = Field(
+        default=None, ge=1, le=1_000_000,
+        description="Every how many-th frame is looked at where a job does not say; unset: as each pipeline has it.",
+    )  # fmt: skip
+    default_width: int | None = Field(
+        default=None, ge=16, le=4096,
+        description="Pixels that frames are shrunk to where a job does not say; unset: as each pipeline has it.",
+    )  # fmt: skip
     max_wait_seconds: float = Field(
         default=60.0, ge=0, le=300, description="Longest `?wait=` and `Prefer: wait=` that is honoured."
     )
@@ -79,7 +81,8 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
     @property
     def default_params(self) -> dict[str, int]:
         """Defaults of this installation, by their place in a pipeline's parameters."""
-        return {"sampler/stride": self.default_stride, "width": self.default_width}
+        named = {"sampler/stride": self.default_stride, "width": self.default_width}
+        return {place: value for place, value in named.items() if value is not None}
 
     @field_validator("public_url")
     @classmethod

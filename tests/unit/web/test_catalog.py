@@ -37,6 +37,12 @@ def test_a_job_that_does_not_say_gets_the_defaults_of_this_installation() -> Non
     assert (said["sampler"]["stride"], said["width"]) == (2, 64)
 
 
+def test_where_the_installation_says_nothing_the_pipelines_own_defaults_stand() -> None:
+    _, params = catalog().params("motion", {})
+    own = Motion.spec.params_schema["properties"]
+    assert (params["sampler"]["stride"], params["width"]) == (5, own["width"]["default"])
+
+
 def test_the_offered_schema_shows_the_same_defaults() -> None:
     (row,) = catalog(default_width=320).pipelines()
     assert row.spec["params_schema"]["properties"]["width"]["default"] == 320
