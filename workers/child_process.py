@@ -22,6 +22,7 @@ from storage.erasures import Erasures
 from storage.fleet import Fleet
 from storage.ids import new_id
 from storage.jobs import JobStore
+from storage.model_checks import ModelChecks
 from storage.models import Models
 from storage.objects.open_store import open_store
 from storage.registry import Registry
@@ -34,6 +35,7 @@ from workers.heartbeat import Pulse
 from workers.hints import CANCELS, Hints
 from workers.logs import get_logger
 from workers.main_process import STACK_NAME, MainProcess
+from workers.model_check import ModelCheck, tasks_of
 from workers.own_folder import reserve_counts
 from workers.runner import Runner
 from workers.scratch import Scratch
@@ -59,15 +61,16 @@ class ChildProcess:
         structlog.contextvars.bind_contextvars(worker=self.worker_id)
         #: None while there is work in hand, or none may be taken
         self._idle_since: float | None = None
-        self._runner = Runner(self._open(main.settings))
+        station = self._open(main.settings)
+        self._runner, self._check = Runner(station), self._open_check(station)
         signal.signal(ROUSE, self._roused)
         self._idle_since = time.monotonic()
 
     def work(self, lane: str, size_class: str) -> dict[str, str]:
-        """Work off what is ready. Raises: SystemExit when this child was sent SIGTERM meanwhile."""
+        """Work off what is ready. Raises: SystemExit when this child is to end, see ``_must_end``."""
         self.flags.hear()
         report = self._work(partial(self._runner.work, lane, size_class))
-        if self.flags.stopping_here:
+        if self._must_end:
             raise SystemExit(0)
         return report
 
@@ -81,17 +84,26 @@ class ChildProcess:
         # only while there is something to give back: an idle child ends at once by the pool's own handler
         before = signal.signal(signal.SIGTERM, lambda *_: self.flags.stop_here())
         try:
-            return run()
+            report = run()
+            self._check.run_due()
+            return report
         finally:
             signal.signal(signal.SIGTERM, before)
             self._idle_since = time.monotonic()
+
+    @property
+    def _must_end(self) -> bool:
+        """Whether the next child goes on: this one was told to stop, or only its end frees the GPU's memory."""
+        if self._versions.holds_dead_memory:
+            log.info("child.recycled", reason="a model was dropped from the GPU")
+        return self.flags.stopping_here or self._versions.holds_dead_memory
 
     def _roused(self, *_: object) -> None:
         """Look for work without a bell: in the main thread, as every signal is heard, and only while it is idle."""
         if self._idle_since is None or time.monotonic() - self._idle_since < IDLE_SECONDS:
             return
         self._work(partial(self._runner.work, until_empty=True))
-        if self.flags.stopping_here:
+        if self._must_end:
             os.kill(os.getpid(), signal.SIGTERM)  # heard by the pool's own handler now
 
     def _open(self, settings: WorkerSettings) -> Station:
@@ -101,7 +113,7 @@ class ChildProcess:
         reserve_counts(self._main.counts_folder)
         stack_file = self._open_stack_file(scratch)
         self._main.children.announce(Child(os.getpid(), self.worker_id, str(scratch.folder)))
-        database = open_database(settings)
+        database = self._database = open_database(settings)
         self._exit.callback(database.close)
         redis_url = settings.redis_url.get_secret_value()
         doorbell, hints, cancels = Doorbell(redis_url), Hints(redis_url), Hints(redis_url, stream=CANCELS)
@@ -137,6 +149,18 @@ class ChildProcess:
     def _publish(self, registry: Registry, pipelines: Mapping[str, Pipeline], models: Models) -> None:
         register(registry, pipelines, self._main.settings.max_runtimes)
         register_models(models, self._versions.files.folders)
+
+    def _open_check(self, station: Station) -> ModelCheck:
+        return ModelCheck(
+            checks=ModelChecks(self._database),
+            shelf=self._versions,
+            tasks=tasks_of(station.pipelines.values()),
+            host=self._main.settings.host,
+            pulse=station.pulse,
+            watchdog=station.watchdog,
+            flags=self.flags,
+            load_seconds=station.limits.load_seconds,
+        )
 
     def _open_stack_file(self, scratch: Scratch) -> TextIO:
         file = self._exit.enter_context((scratch.folder / STACK_NAME).open("w"))

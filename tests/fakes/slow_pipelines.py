@@ -77,3 +77,13 @@ class LoadsForever(Motion):
         logging.getLogger(__name__).warning("test.loads")
         while True:
             time.sleep(600)
+
+
+class DropsFromGpu(Motion):
+    """Motion that leaves the shelf as if it had dropped a model whose runtime keeps the GPU's memory."""
+
+    spec = replace(Motion.spec, name="drops_from_gpu")
+
+    def infer(self, frames: Sequence[Frame], params: Params, shelf: Any) -> Any:
+        shelf._shelf.holds_dead_memory = True
+        return super().infer(frames, params, shelf)

@@ -27,6 +27,7 @@ from framequeue.errors import (
     WaitTimeoutError,
 )
 from framequeue.job import Job
+from framequeue.models import ModelVersion
 from framequeue.version import __version__
 from framequeue.webhooks import WebhookInvalidError, verify
 
@@ -47,6 +48,7 @@ __all__ = [
     "Job",
     "JobFailedError",
     "JobWarning",
+    "ModelVersion",
     "NotFoundError",
     "Page",
     "PermissionDeniedError",

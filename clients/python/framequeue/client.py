@@ -18,6 +18,7 @@ from framequeue.dead import DeadLetters
 from framequeue.documents import Frame, Page, Pipeline, as_mappings, as_text
 from framequeue.errors import WaitTimeoutError
 from framequeue.job import Job
+from framequeue.models import Models
 from framequeue.settings import find_connection
 from framequeue.sources import OnProgress, Remote, source_of
 from framequeue.submission import Order, Submission
@@ -54,6 +55,8 @@ class Client:
         self.batches = Batches(self._transport)
         #: for operators: jobs that used up their attempts
         self.dead = DeadLetters(self._transport)
+        #: for operators: versions of models
+        self.models = Models(self._transport)
         #: secrets, deliveries and endpoints
         self.webhooks = Webhooks(self._transport)
 

@@ -13,6 +13,7 @@ from framequeue.cli.backlog import backlog
 from framequeue.cli.connect import Connect
 from framequeue.cli.dead import dead
 from framequeue.cli.jobs import cancel, history, list_jobs, replay, result, status, wait
+from framequeue.cli.models import models
 from framequeue.cli.ping import ping, pipelines
 from framequeue.cli.submit import submit
 from framequeue.cli.webhooks import webhooks
@@ -53,6 +54,7 @@ for command in (
     list_jobs,
     backlog,
     dead,
+    models,
     webhooks,
     pipelines,
     ping,

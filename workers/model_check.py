@@ -1,0 +1,137 @@
+"""A worker's part in checking new versions: load each as a job would, run it on a sample, say what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+from pipeline.models.base import Model
+from pipeline.models.card import ModelCard
+from pipeline.pipelines.base import Pipeline
+from storage.errors import DatabaseUnavailable, StorageUnavailable
+from storage.model_checks import CheckResult, ModelChecks
+from storage.model_rows import ModelVersion
+from workers.flags import SharedFlags
+from workers.hand import Stopped
+from workers.heartbeat import Pulse
+from workers.logs import get_logger
+from workers.model_shelf import VersionShelf, runs_on_gpu
+from workers.retry import describe
+from workers.watchdog import Watchdog
+
+log = get_logger(__name__)
+
+#: a check as a whole may take so many times what loading alone may
+CHECK_LOADS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """Done between shifts by whichever worker comes first; versions of tasks that none of its pipelines takes wait."""
+
+    checks: ModelChecks
+    shelf: VersionShelf
+    tasks: tuple[str, ...]
+    host: str
+    pulse: Pulse
+    watchdog: Watchdog
+    flags: SharedFlags
+    load_seconds: float
+
+    def run_due(self) -> int:
+        """Check what waits for it; return how many. Never raises for what versions or the infrastructure do."""
+        done = 0
+        while self._may_check():
+            try:
+                found = self.checks.take(self.pulse.worker_id, self.tasks)
+                if found is None or not self._settle(found):
+                    break
+            except DatabaseUnavailable as error:
+                log.warning("model.check_put_off", error=repr(error))
+                break
+            done += 1
+        return done
+
+    def _may_check(self) -> bool:
+        return bool(self.tasks) and self.pulse.registered and not (self.flags.stopping or self.pulse.draining)
+
+    def _settle(self, found: ModelVersion) -> bool:
+        """Check one version and write it down; False when it was given back. Raises: DatabaseUnavailable."""
+        try:
+            with self.watchdog.over(CHECK_LOADS * self.load_seconds):
+                self._alive()
+                result = self._result(found)
+        except (Stopped, StorageUnavailable) as error:
+            log.info("model.check_given_back", model=found.name, version=found.version, reason=repr(error))
+            self.checks.give_back(self.pulse.worker_id, found)
+            return False
+        self.checks.settle(self.pulse.worker_id, found, result)
+        log.info("model.checked", model=found.name, version=found.version, error=result.error)
+        return True
+
+    def _result(self, found: ModelVersion) -> CheckResult:
+        try:
+            package = self.shelf.files.of_row(found)
+            started = time.perf_counter()
+            self.shelf.files.weights(package, self._alive)
+            fetched = time.perf_counter()
+            model = self.shelf.open(package, self._alive)
+            load_seconds = time.perf_counter() - fetched
+            self._alive()
+            figures = measure(model)
+        except (Stopped, StorageUnavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - weights may break in any way; it is the version's fault
+            fault = describe(error).as_json()
+            if not isinstance(error, PipelineError):
+                fault["code"] = "model.failed"
+            return CheckResult(error=fault)
+        device = "gpu" if runs_on_gpu(model.card) else "cpu"
+        figures = {"fetch_seconds": fetched - started, "load_seconds": load_seconds, **figures}
+        told = {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
+        return CheckResult(measured={f"{self.host}/{device}": {**told, "at": datetime.now(UTC).isoformat()}})
+
+    def _alive(self) -> None:
+        """A sign of life between two steps. Raises: Stopped."""
+        self.flags.touch()
+        self.watchdog.feed(self.load_seconds)
+        if self.flags.stopping:
+            raise Stopped
+
+
+def measure(model: Model) -> dict[str, Any]:
+    """Run a loaded model on a sample, one picture and a full batch; return seconds of each and pictures per second.
+
+    Raises: ModelError when the outputs do not fit the card's decoder, DeviceOutOfMemory.
+    """
+    card, figures = model.card, dict[str, Any]()
+    for name, count in (("first_seconds", 1), ("seconds", 1), ("batch_seconds", card.max_batch)):
+        started = time.perf_counter()
+        if card.task == "tensors":
+            channels = 1 if card.input.colour == "GREY" else 3
+            plane = (card.input.height, card.input.width)
+            shape = (channels, *plane) if card.input.layout == "NCHW" else (*plane, channels)
+            model.run(np.zeros((count, *shape), dtype=np.float32))
+        else:
+            model.predict([sample(card)] * count)
+        figures[name] = time.perf_counter() - started
+    return figures | {"batch": card.max_batch, "pictures_per_second": card.max_batch / figures["batch_seconds"]}
+
+
+def sample(card: ModelCard) -> NDArray[np.uint8]:
+    """Return a picture of the card's size with edges, colours and shades: uint8 RGB (height, width, 3)."""
+    rows, columns = np.mgrid[0 : card.input.height, 0 : card.input.width]
+    squares = (rows // 16 + columns // 16) % 2 * 128
+    return np.stack([(rows + squares) % 256, (columns + squares) % 256, squares], axis=-1).astype(np.uint8)
+
+
+def tasks_of(pipelines: Iterable[Pipeline]) -> tuple[str, ...]:
+    """Return the tasks of models that these pipelines can use."""
+    return tuple(sorted({task for one in pipelines for tasks in one.spec.models.values() for task in tasks}))
