@@ -6,14 +6,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.models.base import Model
-from pipeline.models.card import ModelCard
+from pipeline.models.check import self_check
 from pipeline.pipelines.base import Pipeline
 from storage.errors import DatabaseUnavailable, StorageUnavailable
 from storage.model_checks import CheckResult, ModelChecks
@@ -85,7 +80,7 @@ class ModelCheck:
             model = self.shelf.open(package, self._alive)
             load_seconds = time.perf_counter() - fetched
             self._alive()
-            figures = measure(model)
+            report = self_check(model)
         except (Stopped, StorageUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - weights may break in any way; it is the version's fault
@@ -93,10 +88,20 @@ class ModelCheck:
             if not isinstance(error, PipelineError):
                 fault["code"] = "model.failed"
             return CheckResult(error=fault)
-        device = "gpu" if runs_on_gpu(model.card) else "cpu"
-        figures = {"fetch_seconds": fetched - started, "load_seconds": load_seconds, **figures}
-        told = {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
-        return CheckResult(measured={f"{self.host}/{device}": {**told, "at": datetime.now(UTC).isoformat()}})
+        if not report.ok:
+            self.shelf.drop(package)
+            return CheckResult(error={"code": "model.check_failed", "message": "; ".join(report.faults)})
+        figures = {
+            "fetch_seconds": round(fetched - started, 6),
+            "load_seconds": round(load_seconds, 6),
+            "first_seconds": report.first_seconds,
+            "seconds": report.seconds,
+            "batch": report.batch,
+            "batch_seconds": report.batch_seconds,
+            "pictures_per_second": round(report.batch / max(1e-6, report.batch_seconds), 3),
+            "at": datetime.now(UTC).isoformat(),
+        }
+        return CheckResult(measured={f"{self.host}/{'gpu' if runs_on_gpu(model.card) else 'cpu'}": figures})
 
     def _alive(self) -> None:
         """A sign of life between two steps. Raises: Stopped."""
@@ -104,32 +109,6 @@ class ModelCheck:
         self.watchdog.feed(self.load_seconds)
         if self.flags.stopping:
             raise Stopped
-
-
-def measure(model: Model) -> dict[str, Any]:
-    """Run a loaded model on a sample, one picture and a full batch; return seconds of each and pictures per second.
-
-    Raises: ModelError when the outputs do not fit the card's decoder, DeviceOutOfMemory.
-    """
-    card, figures = model.card, dict[str, Any]()
-    for name, count in (("first_seconds", 1), ("seconds", 1), ("batch_seconds", card.max_batch)):
-        started = time.perf_counter()
-        if card.task == "tensors":
-            channels = 1 if card.input.colour == "GREY" else 3
-            plane = (card.input.height, card.input.width)
-            shape = (channels, *plane) if card.input.layout == "NCHW" else (*plane, channels)
-            model.run(np.zeros((count, *shape), dtype=np.float32))
-        else:
-            model.predict([sample(card)] * count)
-        figures[name] = time.perf_counter() - started
-    return figures | {"batch": card.max_batch, "pictures_per_second": card.max_batch / figures["batch_seconds"]}
-
-
-def sample(card: ModelCard) -> NDArray[np.uint8]:
-    """Return a picture of the card's size with edges, colours and shades: uint8 RGB (height, width, 3)."""
-    rows, columns = np.mgrid[0 : card.input.height, 0 : card.input.width]
-    squares = (rows // 16 + columns // 16) % 2 * 128
-    return np.stack([(rows + squares) % 256, (columns + squares) % 256, squares], axis=-1).astype(np.uint8)
 
 
 def tasks_of(pipelines: Iterable[Pipeline]) -> tuple[str, ...]:

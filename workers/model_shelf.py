@@ -12,8 +12,7 @@ from pipeline.device import bounded_threads
 from pipeline.errors import DeviceOutOfMemory, PipelineError
 from pipeline.models.base import Model, ModelShelf
 from pipeline.models.card import ModelCard
-from pipeline.models.loaded import LoadedModel
-from pipeline.models.shelf import open_weights
+from pipeline.models.shelf import open_model
 from storage.model_rows import Pins
 from storage.objects.port import Tick, no_tick
 from workers.logs import get_logger
@@ -101,15 +100,15 @@ class VersionShelf:
 
     def _load(self, package: Package, path: Any) -> Model:
         card = package.card
-        if self._precision != "fp32":
+        if self._precision != "fp32" and card.runtime == "torchscript":  # the others compute as they were exported
             card = card.model_copy(update={"precision": self._precision})
         try:
-            return LoadedModel(card, open_weights(card, package.folder, path, self._device, self._threads))
+            return open_model(card, package.folder, path, self._device, self._threads)
         except DeviceOutOfMemory:
             if not self._loaded:
                 raise
             self.close()  # the others can be loaded again; this one is wanted now
-            return LoadedModel(card, open_weights(card, package.folder, path, self._device, self._threads))
+            return open_model(card, package.folder, path, self._device, self._threads)
 
     def _close(self, model: Model) -> None:
         self.holds_dead_memory |= self._device != "cpu" and runs_on_gpu(model.card)

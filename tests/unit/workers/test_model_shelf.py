@@ -183,7 +183,8 @@ from workers.model_files import ModelFiles, Package
 from workers.model_shelf import VersionShelf
 
 root = Path(sys.argv[1])
-shelf = VersionShelf(ModelFiles(FolderShelf([root], cache_dir=root), None, None, cache_dir=root), device="cpu", threads=1, max_bytes=0)
+files = ModelFiles(FolderShelf([root], cache_dir=root), None, None, cache_dir=root)
+shelf = VersionShelf(files, device="cpu", threads=1, max_bytes=0)
 packages = [shelf.files.package(name, None) for name in ("one", "two")]
 picture, held = np.zeros((64, 64, 3), np.uint8), []
 for swap in range(int(sys.argv[2])):
