@@ -31,8 +31,11 @@ MAX_THINGS = 1000
 class Thing:
     """One thing of one scene. areas: of its outline, in squares of the plate's long side, where a plate was seen."""
 
-    box: Sequence[float]
-    kind: str = "food"
+    kind: str
+    box: Sequence[float] = ()
+    seconds: float = 0.0
+    #: of its middle, in pixels a second
+    velocity: tuple[float, float] = (0.0, 0.0)
     frames: int = 0
     scores: dict[str, float] = field(default_factory=dict)
     bunch: Counter[int] = field(default_factory=Counter)
@@ -49,7 +52,7 @@ class Thing:
 
     def see(self, item: Mapping[str, Any], track: int, row: Row, plate: float | None) -> None:
         """Take in one sighting."""
-        self.box = item["box"]
+        self._move(item["box"], row["pts_seconds"])
         self.frames += 1
         self.tracks[track] += 1
         self.scores[item["label"]] = self.scores.get(item["label"], 0.0) + item["score"]
@@ -62,6 +65,22 @@ class Thing:
                 "index": row["index"],
                 "seconds": row["pts_seconds"],
             }
+
+    def place_at(self, seconds: float) -> list[float]:
+        """Return the box where it should be now: further on if it was seen just before, else where it was seen last."""
+        passed = seconds - self.seconds
+        if passed > MAX_GAP_SECONDS:
+            passed = 0.0
+        x, y, width, height = self.box
+        return [x + self.velocity[0] * passed, y + self.velocity[1] * passed, width, height]
+
+    def _move(self, box: Sequence[float], seconds: float) -> None:
+        passed = seconds - self.seconds
+        self.velocity = (0.0, 0.0)
+        if self.frames and 0 < passed <= MAX_GAP_SECONDS:
+            across, down = (box[axis] + box[axis + 2] / 2 - self.box[axis] - self.box[axis + 2] / 2 for axis in (0, 1))
+            self.velocity = (across / passed, down / passed)
+        self.box, self.seconds = box, seconds
 
 
 class Scene:
@@ -89,7 +108,7 @@ class Scene:
         }
         seen = {id(self._current[track][0]) for track in tracks if track in self._current}
         for item, kind, track in zip(items, kinds, tracks, strict=True):
-            thing = self._current[track][0] if track in self._current else self._thing_at(item["box"], kind, seen)
+            thing = self._current[track][0] if track in self._current else self._thing_at(item["box"], kind, seconds, seen)
             seen.add(id(thing))
             self._current[track] = (thing, seconds)
             thing.see(item, track, row, plate)
@@ -97,11 +116,11 @@ class Scene:
             for label, count in Counter(labels).items():
                 self._at_once.setdefault((kind, label), Counter())[count] += 1
 
-    def _thing_at(self, box: Sequence[float], kind: str, seen: set[int]) -> Thing:
-        """Return the thing last seen at this place that this frame has not shown yet, or a new one."""
+    def _thing_at(self, box: Sequence[float], kind: str, seconds: float, seen: set[int]) -> Thing:
+        """Return the thing that should be at this place and that this frame has not shown yet, or a new one."""
         free = [thing for thing in self._things if thing.kind == kind and id(thing) not in seen]
         if free:
-            shares = overlaps([box], [thing.box for thing in free])[0]
+            shares = overlaps([box], [thing.place_at(seconds) for thing in free])[0]
             place = int(shares.argmax())
             if shares[place] >= SAME_PLACE:
                 return free[place]
@@ -109,7 +128,7 @@ class Scene:
             self._things.sort(key=lambda thing: -thing.frames)
             del self._things[MAX_THINGS // 2 :]
             self.truncated = True
-        self._things.append(Thing(box, kind))
+        self._things.append(Thing(kind))
         return self._things[-1]
 
     @property

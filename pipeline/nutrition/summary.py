@@ -51,7 +51,7 @@ class Meal:
     def add(self, row: Row) -> None:
         """Take in the next row."""
         if self._cuts.step(row["look"]):
-            self._close()
+            self.cut()
         self._span = [*self._span[:1], row["pts_seconds"]]
         self._scene.add(row)
         self._window.add(extents_of(row, plate_given=self._scale.given))
@@ -59,7 +59,7 @@ class Meal:
 
     def finish(self) -> dict[str, Any]:
         """End the last scene and return items, totals, unknown, containers, scale, scenes, eaten and warnings."""
-        self._close()
+        self.cut()
         weighed = {label: _weighed(label, counted, self._scale) for label, counted in sorted(self._counted.items())}
         items = [told for told, _ in weighed.values()]
         grams = {label: weight for label, (_, weight) in weighed.items()}
@@ -74,8 +74,8 @@ class Meal:
             "warnings": self._warnings(items),
         }
 
-    def _close(self) -> None:
-        """Take what the scene showed into account and begin a new one."""
+    def cut(self) -> None:
+        """Take what the scene showed into account and begin a new one; nothing where none has begun."""
         scene, window, span = self._scene, self._window, self._span
         self._scene, self._window, self._span = Scene(), Window(), []
         if not scene.frames:

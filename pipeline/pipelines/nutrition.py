@@ -14,7 +14,7 @@ from pipeline.nutrition.sighting import sighting
 from pipeline.nutrition.summary import Meal
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import Modelled
-from pipeline.pipelines.schemas import INFERRED, MODEL_NAME_PATTERN, number, params_schema
+from pipeline.pipelines.schemas import ARTIFACTS, INFERRED, MODEL_NAME_PATTERN, number, params_schema
 from pipeline.pipelines.timeline import Pace
 from pipeline.spec import PipelineSpec
 
@@ -79,6 +79,7 @@ class Nutrition(Modelled):
                 "default": "none",
                 "description": "before_after: what was eaten between the first and the last scene.",
             },
+            artifacts=ARTIFACTS,
         ),
         lane="cpu",
         summary_fields=SUMMARY_FIELDS,

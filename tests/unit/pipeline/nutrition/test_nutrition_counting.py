@@ -116,3 +116,9 @@ def test_the_order_of_items_in_a_frame_does_not_matter(places, random):
         random.shuffle(items)
         mixed.append(row(place, *items))
     assert summary(straight) == summary(mixed)
+
+
+def test_a_thing_that_moves_nearly_its_own_size_between_frames_is_followed_once_its_pace_is_known():
+    places = [0, 20, 40, 70, 100, 130, 160]
+    rows = [row(place, item("orange", (at, 10, 40, 40))) for place, at in enumerate(places)]
+    assert counts(rows)["orange"]["value"] == 1
