@@ -27,12 +27,13 @@ from pipeline.spec import ParamsInvalid, canonical_params
 def eaten_between(before: Path, after: Path, params: Mapping[str, Any], shelf: ModelShelf) -> dict[str, Any]:
     """Return the summary of what was there before, with ``eaten``, from two pictures.
 
-    params: as a job would carry them; ``compare`` is set. The pictures are two scenes, however alike they look.
+    params: as a job would carry them; ``compare`` is before_after unless given. The pictures are two scenes, however
+    alike they look.
     Raises: MediaError, ParamsError, ModelError, ModelUnavailable, CageError.
     """
     pipeline = Nutrition()
     try:
-        filled = canonical_params(pipeline.spec.params_schema, {**params, "compare": "before_after"})
+        filled = canonical_params(pipeline.spec.params_schema, {"compare": "before_after", **params})
     except ParamsInvalid as error:
         raise ParamsError(str(error)) from error
     meal = Meal(filled)

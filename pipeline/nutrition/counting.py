@@ -108,7 +108,9 @@ class Scene:
         }
         seen = {id(self._current[track][0]) for track in tracks if track in self._current}
         for item, kind, track in zip(items, kinds, tracks, strict=True):
-            thing = self._current[track][0] if track in self._current else self._thing_at(item["box"], kind, seconds, seen)
+            thing = (
+                self._current[track][0] if track in self._current else self._thing_at(item["box"], kind, seconds, seen)
+            )
             seen.add(id(thing))
             self._current[track] = (thing, seconds)
             thing.see(item, track, row, plate)

@@ -38,20 +38,22 @@ class Window:
         self.tail.append(extents)
 
 
-def extents_of(row: Row, *, plate_given: bool) -> Extents:
+def extents_of(row: Row, *, by_plate: bool) -> Extents:
     """Return how much of each food a row shows: pieces where boxes count them, else the summed area.
 
-    Areas are in squares of the plate's long side where the job gives its diameter and the frame shows one, so that a
-    camera that came nearer changes nothing; else in pixels.
+    by_plate: areas are in squares of the plate's long side, so that a camera that came nearer changes nothing; a frame
+    that shows no plate then shows no areas. Else they are in pixels.
     """
-    plate = plate_side(row) if plate_given else None
+    plate = plate_side(row)
     found: Extents = {}
     for item in row["items"]:
         food = find_food(item["label"])
         if food is not None and food.counted and not item["masked"]:
             unit, extent = "pieces", 1.0
         else:
-            unit, extent = ("plates", item["area"] / plate**2) if plate else ("pixels", item["area"])
+            if by_plate and not plate:
+                continue
+            unit, extent = ("plates", item["area"] / plate**2) if by_plate and plate else ("pixels", item["area"])
         key = (item["label"], unit)
         found[key] = found.get(key, 0.0) + extent
     return found

@@ -54,7 +54,7 @@ class Meal:
             self.cut()
         self._span = [*self._span[:1], row["pts_seconds"]]
         self._scene.add(row)
-        self._window.add(extents_of(row, plate_given=self._scale.given))
+        self._window.add(extents_of(row, by_plate=self._params["compare"] == "before_after_by_plate"))
         self._masked = self._masked or any(one["masked"] for one in row["items"])
 
     def finish(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Meal:
             "containers": self._told_others("containers"),
             "scale": {"plate_cm": self._scale.plate_cm.told(), "given": self._scale.given},
             "scenes": self.scenes,
-            "eaten": self._eaten(grams) if self._params["compare"] == "before_after" else None,
+            "eaten": self._eaten(grams) if self._params["compare"] != "none" else None,
             "warnings": self._warnings(items),
         }
 
@@ -128,11 +128,11 @@ class Meal:
         if self._others and self._unknown():
             found["nutrition.unknown_food"] = "Food that nobody can name here is not in the totals; see unknown."
         plates = any(label in PLATES for kind, label in self._others if kind == "containers")
-        if self._scale.given and not plates:
-            found["nutrition.no_plate"] = "No plate was seen, so plate_diameter_cm gave no scale."
+        if (self._scale.given or self._params["compare"] == "before_after_by_plate") and not plates:
+            found["nutrition.no_plate"] = "No plate was seen that areas could be measured by."
         if any(item["portion"]["by"] == "serving" for item in items):
             found["nutrition.usual_serving"] = "Some portions are a usual serving: nothing told their size."
-        if self._params["compare"] == "before_after" and not self._masked:
+        if self._params["compare"] != "none" and not self._masked:
             found["nutrition.boxes_not_masks"] = "Eaten shares come from boxes, not masks, and are rough."
         if self.truncated:
             found["nutrition.too_many_items"] = "More than 1,000 things in one scene: those seen least are not counted."

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import MediaError
 from pipeline.models.base import Model, ModelShelf
 from pipeline.models.card import ModelCard
 from pipeline.models.shelf import FolderShelf
@@ -65,7 +66,7 @@ def photo(data: Path, tray: str, name: str) -> Path:
 
 def mask(data: Path, tray: str, name: str) -> NDArray[np.uint8]:
     """Return one mask, uint8, (960, 1280), pixel = food id."""
-    return np.asarray(cv2.imread(str(tray_folder(data) / tray / f"{name}.mask.png"), cv2.IMREAD_GRAYSCALE))
+    return _grey(tray_folder(data) / tray / f"{name}.mask.png")
 
 
 def true_shares(data: Path, tray: str, after: str) -> dict[str, float]:
@@ -82,7 +83,7 @@ def write_card(data: Path, folder: Path) -> Path:
     home = folder / NAME
     home.mkdir(parents=True)
     pairs = [(tray, name) for tray, names in TRAYS.items() for name in names]
-    photos = [cv2.imread(str(photo(data, *pair)), cv2.IMREAD_GRAYSCALE) for pair in pairs]
+    photos = [_grey(photo(data, *pair)) for pair in pairs]
     np.savez_compressed(
         home / "masks.npz",
         photos=np.stack([cv2.resize(one, SEEN, interpolation=cv2.INTER_AREA) for one in photos]),
@@ -93,6 +94,13 @@ def write_card(data: Path, folder: Path) -> Path:
     text = CARD.format(name=NAME, width=SEEN[0], height=SEEN[1], labels=labels)
     (home / "model.toml").write_text(text, encoding="utf-8")
     return home
+
+
+def _grey(path: Path) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        raise MediaError(f"{path} is missing or no picture")
+    return np.asarray(picture, dtype=np.uint8)
 
 
 class ShelfBeside:

@@ -75,9 +75,10 @@ class Nutrition(Modelled):
                 "description": 'What the model\'s labels mean, where they are not food names: {"6": "pork cutlet"}.',
             },
             compare={
-                "enum": ["none", "before_after"],
+                "enum": ["none", "before_after", "before_after_by_plate"],
                 "default": "none",
-                "description": "before_after: what was eaten between the first and the last scene.",
+                "description": "before_after: what was eaten between the first and the last scene, the camera staying "
+                "where it is; by_plate: areas are measured by the plate in view, and it may come nearer.",
             },
             artifacts=ARTIFACTS,
         ),

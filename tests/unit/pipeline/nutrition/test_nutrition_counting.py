@@ -97,7 +97,7 @@ def table(places):
     return [item(label, (x * 100, y * 100, 60, 60)) for label, x, y in places]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(PLACES, st.integers(3, 8), st.booleans())
 def test_a_clip_shown_twice_counts_nothing_twice(places, frames, cut):
     once = [row(place, *table(places)) for place in range(frames)]
@@ -106,7 +106,7 @@ def test_a_clip_shown_twice_counts_nothing_twice(places, frames, cut):
     assert counts(once) == counts([*once, *black, *again])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(PLACES, st.randoms(use_true_random=False))
 def test_the_order_of_items_in_a_frame_does_not_matter(places, random):
     straight, mixed = [], []
