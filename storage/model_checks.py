@@ -46,6 +46,16 @@ _GIVE_BACK = text("""
 """)
 
 
+_NOT_MEASURED = text("""
+    SELECT EXISTS (SELECT FROM models WHERE name = :name AND version = :version AND digest = :digest
+        AND measured -> CAST(:place AS text) IS NULL)
+""")
+_MEASURED = text("""
+    UPDATE models SET measured = measured || CAST(:measured AS jsonb)
+    WHERE name = :name AND version = :version AND digest = :digest
+""")
+
+
 class ModelChecks:
     """What workers ask and answer about versions that wait for their check."""
 
@@ -97,3 +107,15 @@ class ModelChecks:
         row = {"name": version.name, "version": version.version, "worker_id": worker_id}
         with self._database.transaction() as connection:
             connection.execute(_GIVE_BACK, row)
+
+    def lacks_figures(self, key: tuple[str, str, str], place: str) -> bool:
+        """Return whether a version (name, version, digest) is known, and nothing was measured at this place yet."""
+        row = dict(zip(("name", "version", "digest"), key, strict=True)) | {"place": place}
+        with self._database.transaction() as connection:
+            return bool(connection.execute(_NOT_MEASURED, row).scalar_one())
+
+    def note_figures(self, key: tuple[str, str, str], measured: Mapping[str, Any]) -> None:
+        """Add what was measured, by place, to a version (name, version, digest)."""
+        row = dict(zip(("name", "version", "digest"), key, strict=True)) | {"measured": dump(measured)}
+        with self._database.transaction() as connection:
+            connection.execute(_MEASURED, row)

@@ -36,9 +36,11 @@ _DELETE_REFUSED = text("DELETE FROM models WHERE name = :name AND version = :ver
 _COMPLETE = text("""
     UPDATE models SET digest = :digest WHERE name = :name AND version = :version AND digest = '' AND :digest <> ''
 """)
-_EVALUATED = text("""
-    UPDATE models SET evaluation = CAST(:evaluation AS jsonb) WHERE name = :name AND version = :version
-        AND digest = :digest AND evaluation IS DISTINCT FROM CAST(:evaluation AS jsonb)
+# Of the same weights a later release may say more; what was added over HTTP stays as it came.
+_DESCRIBE = text("""
+    UPDATE models SET card = CAST(:card AS jsonb), evaluation = CAST(:evaluation AS jsonb)
+    WHERE name = :name AND version = :version AND digest = :digest AND object_key IS NULL
+        AND (card, evaluation) IS DISTINCT FROM (CAST(:card AS jsonb), CAST(:evaluation AS jsonb))
 """)
 
 # Back to what was active before: the version that is left loses its place in that order, so a second step back goes on.
@@ -86,8 +88,7 @@ class Models:
                 raise StateConflict(
                     f"model {new.name} {new.version} is known with another digest: give it a new version"
                 )
-            if new.evaluation is not None:
-                connection.execute(_EVALUATED, _record(new, "checked"))
+            connection.execute(_DESCRIBE, _record(new, "checked"))
             before = next((row for row in known.values() if row.active), None)
             if before is None or (fresh and before.object_key is None):
                 switch(connection, new.name, new.version)

@@ -14,12 +14,12 @@ from web.shapes import public_fault
 
 
 class Measurement(Document):
-    """What a worker measured when it checked a version; figures of that machine under what load it had."""
+    """What a worker measured when it checked a version, or later when it was idle."""
 
     host: str
     device: str
     figures: Mapping[str, Any] = Field(
-        description="load_seconds; seconds and pictures_per_second of one picture and of a full batch; at."
+        description="load_seconds, first_seconds, seconds (one picture), batch, batch_seconds, pictures_per_second, at."
     )
 
 

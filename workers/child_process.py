@@ -79,13 +79,15 @@ class ChildProcess:
         self._idle_since = None
         self._exit.close()
 
-    def _work(self, run: Callable[[], dict[str, str]]) -> dict[str, str]:
+    def _work(self, run: Callable[[], dict[str, str]], *, idle: bool = False) -> dict[str, str]:
         self._idle_since = None
         # only while there is something to give back: an idle child ends at once by the pool's own handler
         before = signal.signal(signal.SIGTERM, lambda *_: self.flags.stop_here())
         try:
             report = run()
             self._check.run_due()
+            if idle and not report:
+                self._check.measure_loaded()
             return report
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -102,7 +104,7 @@ class ChildProcess:
         """Look for work without a bell: in the main thread, as every signal is heard, and only while it is idle."""
         if self._idle_since is None or time.monotonic() - self._idle_since < IDLE_SECONDS:
             return
-        self._work(partial(self._runner.work, until_empty=True))
+        self._work(partial(self._runner.work, until_empty=True), idle=True)
         if self._must_end:
             os.kill(os.getpid(), signal.SIGTERM)  # heard by the pool's own handler now
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.models.check import self_check
+from pipeline.models.check import CheckReport, self_check
 from pipeline.pipelines.base import Pipeline
 from storage.errors import DatabaseUnavailable, StorageUnavailable
 from storage.model_checks import CheckResult, ModelChecks
@@ -17,7 +17,7 @@ from workers.flags import SharedFlags
 from workers.hand import Stopped
 from workers.heartbeat import Pulse
 from workers.logs import get_logger
-from workers.model_shelf import VersionShelf, runs_on_gpu
+from workers.model_shelf import Loaded, VersionShelf, runs_on_gpu
 from workers.retry import describe
 from workers.watchdog import Watchdog
 
@@ -39,6 +39,8 @@ class ModelCheck:
     watchdog: Watchdog
     flags: SharedFlags
     load_seconds: float
+    #: versions that this process has measured, or found measured
+    measured: set[tuple[str, str, str]] = field(default_factory=set)
 
     def run_due(self) -> int:
         """Check what waits for it; return how many. Never raises for what versions or the infrastructure do."""
@@ -53,6 +55,17 @@ class ModelCheck:
                 break
             done += 1
         return done
+
+    def measure_loaded(self) -> None:
+        """Measure what jobs have had loaded, once for each version and machine; for idle times."""
+        for loaded in self.shelf.loaded():
+            if loaded.package.key in self.measured or not self._may_check():
+                continue
+            self.measured.add(loaded.package.key)
+            try:
+                self._measure(loaded)
+            except Exception as error:  # noqa: BLE001 - nobody asked for it, so nothing may come of it
+                log.warning("model.not_measured", model=loaded.package.card.name, error=repr(error))
 
     def _may_check(self) -> bool:
         return bool(self.tasks) and self.pulse.registered and not (self.flags.stopping or self.pulse.draining)
@@ -74,13 +87,10 @@ class ModelCheck:
     def _result(self, found: ModelVersion) -> CheckResult:
         try:
             package = self.shelf.files.of_row(found)
-            started = time.perf_counter()
-            self.shelf.files.weights(package, self._alive)
-            fetched = time.perf_counter()
-            model = self.shelf.open(package, self._alive)
-            load_seconds = time.perf_counter() - fetched
+            self.shelf.open(package, self._alive)
             self._alive()
-            report = self_check(model)
+            loaded = self.shelf.loaded()[-1]
+            report = self_check(loaded.model)
         except (Stopped, StorageUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - weights may break in any way; it is the version's fault
@@ -91,17 +101,23 @@ class ModelCheck:
         if not report.ok:
             self.shelf.drop(package)
             return CheckResult(error={"code": "model.check_failed", "message": "; ".join(report.faults)})
-        figures = {
-            "fetch_seconds": round(fetched - started, 6),
-            "load_seconds": round(load_seconds, 6),
-            "first_seconds": report.first_seconds,
-            "seconds": report.seconds,
-            "batch": report.batch,
-            "batch_seconds": report.batch_seconds,
-            "pictures_per_second": round(report.batch / max(1e-6, report.batch_seconds), 3),
-            "at": datetime.now(UTC).isoformat(),
-        }
-        return CheckResult(measured={f"{self.host}/{'gpu' if runs_on_gpu(model.card) else 'cpu'}": figures})
+        return CheckResult(measured={self._place(loaded): _figures(loaded, report)})
+
+    def _measure(self, loaded: Loaded) -> None:
+        """Measure a loaded model, unless this machine has done so before. Raises: DatabaseUnavailable."""
+        key, place = loaded.package.key, self._place(loaded)
+        if not self.checks.lacks_figures(key, place):
+            return
+        with self.watchdog.over(CHECK_LOADS * self.load_seconds):
+            self._alive()
+            report = self_check(loaded.model)
+        if report.ok:
+            self.checks.note_figures(key, {place: _figures(loaded, report)})
+        else:  # it serves, for its operator put it there; its jobs will tell what is wrong
+            log.warning("model.not_measured", model=key[0], version=key[1], faults=report.faults)
+
+    def _place(self, loaded: Loaded) -> str:
+        return f"{self.host}/{'gpu' if runs_on_gpu(loaded.model.card) else 'cpu'}"
 
     def _alive(self) -> None:
         """A sign of life between two steps. Raises: Stopped."""
@@ -109,6 +125,18 @@ class ModelCheck:
         self.watchdog.feed(self.load_seconds)
         if self.flags.stopping:
             raise Stopped
+
+
+def _figures(loaded: Loaded, report: CheckReport) -> dict[str, Any]:
+    return {
+        "load_seconds": loaded.load_seconds,
+        "first_seconds": report.first_seconds,
+        "seconds": report.seconds,
+        "batch": report.batch,
+        "batch_seconds": report.batch_seconds,
+        "pictures_per_second": round(report.batch / max(1e-6, report.batch_seconds), 3),
+        "at": datetime.now(UTC).isoformat(),
+    }
 
 
 def tasks_of(pipelines: Iterable[Pipeline]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +26,13 @@ MAX_LOADED = 16
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
+    """One loaded model, the size of its weights file, and how long it took to load and warm up."""
+
+    package: Package
     model: Model
     weights_bytes: int
+    load_seconds: float
 
 
 class VersionShelf:
@@ -52,7 +57,7 @@ class VersionShelf:
         self._precision = precision
         self._max_bytes = max_bytes
         self._max_loaded = max_loaded
-        self._loaded: OrderedDict[tuple[str, str, str], _Loaded] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str, str], Loaded] = OrderedDict()
         #: a model was dropped whose runtime keeps the GPU's memory for itself until the process ends
         self.holds_dead_memory = False
 
@@ -73,9 +78,15 @@ class VersionShelf:
             path = self.files.weights(package, tick)
             size = path.stat().st_size
             self._make_room(size)
-            self._loaded[key] = _Loaded(self._load(package, path), size)
+            started = time.perf_counter()
+            model = self._load(package, path)
+            self._loaded[key] = Loaded(package, model, size, round(time.perf_counter() - started, 6))
         self._loaded.move_to_end(key)
         return self._loaded[key].model
+
+    def loaded(self) -> Sequence[Loaded]:
+        """What is loaded now, the least recently used first."""
+        return list(self._loaded.values())
 
     def drop(self, package: Package) -> None:
         """Unload one model, if it is loaded."""
