@@ -43,7 +43,7 @@ class ExportForward:
 
                         program = move_to_device_pass(program, self._device)
                     taken = _user_inputs(program)
-                    self._module: Any = program.module(check_guards=False)
+                    self.module: Any = program.module(check_guards=False)
             except Exception as error:
                 raise own_error(error, f"{card.name} cannot be loaded") from error
         if len(taken) != 1:
@@ -55,12 +55,12 @@ class ExportForward:
         """Run one batch; outputs are named as those of TorchScript."""
         torch = self._torch
         with torch.inference_mode():
-            found = self._module(torch.from_numpy(batch).to(self._device, self._kind))
+            found = self.module(torch.from_numpy(batch).to(self._device, self._kind))
         return named_tensors(torch, found)
 
     def close(self) -> None:
         """Free the module and give its memory back to the device."""
-        self._module = None
+        self.module = None
         if self._device != "cpu":
             self._torch.cuda.empty_cache()
 

@@ -58,6 +58,16 @@ class LoadedModel:
         return found
 
     @property
+    def fixed_batch(self) -> int | None:
+        """The only batch size that the network takes; None where any will do."""
+        return self._forward.fixed_batch
+
+    @property
+    def module(self) -> Any:
+        """The network as a torch module where the runtime has one, else None; for conversion to other formats."""
+        return getattr(self._forward, "module", None)
+
+    @property
     def constants(self) -> Mapping[str, NDArray[np.generic]]:
         """What the weights file holds besides weights, as the network that a card's ``entry`` made tells it."""
         return getattr(self._forward, "constants", {})

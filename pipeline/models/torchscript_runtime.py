@@ -15,6 +15,9 @@ from pipeline.errors import ModelError
 from pipeline.models.card import ModelCard
 from pipeline.models.outputs import Outputs
 
+#: an archive's tensors are stored as they are; only its code is compressed
+MAX_UNPACKED_CODE = 64 * 1024**2
+
 
 class TorchScriptForward:
     """One scripted or traced module; its archive is read by TorchScript's own loader, never by pickle."""
@@ -39,7 +42,7 @@ class TorchScriptForward:
                 warnings.simplefilter("ignore", DeprecationWarning)  # the loader is deprecated, the format is not gone
                 module = self._torch.jit.load(str(path), map_location=self._device)
             module = module.eval()
-            self._module: Any = module.to(self._kind)
+            self.module: Any = module.to(self._kind)
         except Exception as error:
             raise own_error(error, f"{card.name} cannot be loaded") from error
 
@@ -47,12 +50,12 @@ class TorchScriptForward:
         """Run one batch; outputs of a tuple are named 0, 1, ..., a single tensor ``output``."""
         torch = self._torch
         with torch.inference_mode():
-            found = self._module(torch.from_numpy(batch).to(self._device, self._kind))
+            found = self.module(torch.from_numpy(batch).to(self._device, self._kind))
         return named_tensors(torch, found)
 
     def close(self) -> None:
         """Free the module and give its memory back to the device."""
-        self._module = None
+        self.module = None
         if self._device != "cpu":
             self._torch.cuda.empty_cache()
 
@@ -74,8 +77,8 @@ def _check_archive(card: ModelCard, path: Path) -> None:
             unpacked = sum(info.file_size for info in archive.infolist())
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ModelError(f"{card.name}: {path.name} is not a TorchScript archive") from error
-    if unpacked > path.stat().st_size:
-        raise ModelError(f"{card.name}: {path.name} is compressed; TorchScript writes no such archive")
+    if unpacked > path.stat().st_size + MAX_UNPACKED_CODE:
+        raise ModelError(f"{card.name}: {path.name} unpacks to {unpacked} bytes; TorchScript compresses only code")
     if not any(name.endswith("/constants.pkl") for name in names) or not any("/code/" in name for name in names):
         raise ModelError(
             f"{card.name}: {path.name} is not a TorchScript archive",

@@ -204,3 +204,11 @@ def test_a_file_that_is_no_model_is_refused_by_every_runtime(exported, tmp_path,
     with pytest.raises(ModelError) as caught:
         open_model(card(runtime=runtime), tmp_path, path, "cpu", 1)
     assert len(caught.value.message) < 700
+
+
+def test_a_torchscript_archive_that_unpacks_to_much_more_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("a/code/x.py", bytes(80 * 1024**2))
+        bomb.writestr("a/constants.pkl", "1")
+    with pytest.raises(ModelError, match="unpacks to"):
+        open_model(card(runtime="torchscript"), tmp_path, tmp_path / "m.pt2", "cpu", 1)
