@@ -56,7 +56,7 @@ bench: setup ## measure the queue; prints a table, then one JSON line
 	@$(BIN)/python -m bench
 
 evaluate: setup ## measure the quality of the five systems; writes docs/evaluation, prints every figure with its bar
-	@$(BIN)/python -m pipeline evaluate $(SYSTEMS)
+	@$(BIN)/python -m pipeline evaluate $(SYSTEMS) --readme README.md
 
 bench-skipping: setup ## measure what skipping frames costs in answers; writes docs/figures/skipping.svg
 	@mkdir -p docs/figures

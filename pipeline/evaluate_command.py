@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import platform
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import ParamsError
 from pipeline.evaluating import Report, as_json_text, as_markdown, table_lines
@@ -25,6 +27,8 @@ SYSTEMS = {
     "steps": "pipeline.steps.evaluate",
     "describe": "pipeline.describe.evaluate",
 }
+#: what a page that shows the figures has around them
+BEGIN, END = "<!-- evaluated: begin; make evaluate -->", "<!-- evaluated: end -->"
 
 
 def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
@@ -43,32 +47,47 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
         model_dir=settings.model_dir, cache_dir=settings.model_cache, mirror=mirror, device=settings.device
     )
     options.out.mkdir(parents=True, exist_ok=True)
-    reports = []
+    reached = True
     for name in names:
         started = time.perf_counter()
         report: Report = importlib.import_module(SYSTEMS[name]).evaluate(options.data, shelf)
         _keep(options.out, report, options.data, time.perf_counter() - started)
-        reports.append(report)
+        reached &= all(figure.reached is not False for figure in report.figures)
     shelf.close()
-    print("\n".join(summary_lines(reports)))
-    return 0 if all(figure.reached is not False for report in reports for figure in report.figures) else 1
+    head = ["# Evaluation", "", "What `make evaluate` measured; each system's page has its cases one by one.", ""]
+    page = "\n".join([*head, *summary_lines(options.out, "")]) + "\n"
+    (options.out / "README.md").write_text(page, encoding="utf-8")
+    if options.readme is not None:
+        put_between_marks(options.readme, summary_lines(options.out, f"{options.out}/"))
+    print("\n".join(summary_lines(options.out, "")))
+    return 0 if reached else 1
 
 
-def summary_lines(reports: Sequence[Report]) -> list[str]:
-    """Return one table of every figure that has a bar."""
-    rows = [
-        (
-            report.system,
-            figure.name,
-            f"{figure.measured:.4g} {figure.unit}".strip(),
-            f"{'at least' if figure.higher_is_better else 'at most'} {figure.bar:g}",
-            "reached" if figure.reached else "missed",
-        )
-        for report in reports
-        for figure in report.figures
-        if figure.bar is not None
-    ]
-    return table_lines(("system", "figure", "measured", "bar", ""), rows)
+def summary_lines(folder: Path, links: str) -> list[str]:
+    """Return one table of every figure that has a bar, from reports in a folder; links start with ``links``."""
+    rows: list[Sequence[str]] = []
+    for name in SYSTEMS:
+        path = folder / f"{name}.json"
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"figures": []}
+        for figure in report["figures"]:
+            if figure["bar"] is not None:
+                rows.append((f"[{name}]({links}{name}.md)", *_cells(figure), report["date"]))
+    return table_lines(("system", "figure", "measured", "bar", "", "date"), rows)
+
+
+def put_between_marks(page: Path, lines: Sequence[str]) -> None:
+    """Replace what stands between the marks of a page. Raises: ParamsError where it has none."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ParamsError(f"{page} lacks the marks {BEGIN} and {END}")
+    page.write_text("\n".join([before + begin, *lines, end + after]), encoding="utf-8")
+
+
+def _cells(figure: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    unit = f" {figure['unit']}" if figure["unit"] else ""
+    bar = f"{'at least' if figure['higher_is_better'] else 'at most'} {figure['bar']:g}{unit}"
+    return figure["name"], f"{figure['measured']:.4g}{unit}", bar, "reached" if figure["reached"] else "**missed**"
 
 
 def _keep(folder: Path, report: Report, data: Path, seconds: float) -> None:
@@ -88,5 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="SYSTEM", help=f"of {', '.join(SYSTEMS)}; all unless named")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of test data")
     parser.add_argument("--models", type=Path, default=Path("../shared/models"), help="mirror of the weights")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="page that shows the figures between its marks")
     parser.add_argument("--out", type=Path, default=Path("docs/evaluation"), help="where reports are written")
     return parser

@@ -35,7 +35,9 @@ def test_the_command_keeps_page_and_data_and_fails_where_a_bar_is_missed(tmp_pat
     monkeypatch.setattr(evaluate_command, "SYSTEMS", {"walking": "walking_evaluation"})
     __import__("walking_evaluation").told = told
     out = tmp_path / "out"
-    words = ["walking", "--data", str(tmp_path), "--models", str(tmp_path), "--out", str(out)]
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{evaluate_command.BEGIN}\nold\n{evaluate_command.END}\nafter\n")
+    words = ["walking", "--data", str(tmp_path), "--models", str(tmp_path), "--out", str(out), "--readme", str(readme)]
     assert run(words, PipelineSettings(model_cache=tmp_path / "cache")) == code
     page = (out / "walking.md").read_text()
     assert f"| error | {measured:g} % | at most 5 % | {'reached' if code == 0 else 'missed'} |" in page
@@ -43,6 +45,19 @@ def test_the_command_keeps_page_and_data_and_fails_where_a_bar_is_missed(tmp_pat
     assert "- seed 7" in page
     assert json.loads((out / "walking.json").read_text())["figures"][0]["reached"] is (code == 0)
     assert ("missed" in capsys.readouterr().out) is (code == 1)
+    shown = readme.read_text()
+    assert shown.startswith(f"before\n{evaluate_command.BEGIN}\n| system")
+    assert shown.endswith(f"{evaluate_command.END}\nafter\n")
+    assert f"| [walking]({out}/walking.md) | error | {measured:g} % |" in shown
+    assert "old" not in shown
+
+
+def test_a_page_without_the_marks_is_refused_and_left_alone(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("nothing here\n")
+    with pytest.raises(ParamsError, match="lacks the marks"):
+        evaluate_command.put_between_marks(page, ["| a |"])
+    assert page.read_text() == "nothing here\n"
 
 
 def test_an_unknown_system_and_a_folder_that_is_not_there_are_refused(tmp_path):
