@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.sensors.checks import GAP_SECONDS
+from pipeline.sensors.recording import Recording
 
 #: samples a second of the grid
 RATE = 50
@@ -95,3 +96,15 @@ class Grid:
         wanted = np.arange(self._last_cell + 1, cells[-1] + 1)
         self._last, self._last_cell = means[-1], int(cells[-1])
         return np.stack([np.interp(wanted, cells, means[:, axis]) for axis in range(3)], axis=1)
+
+
+def whole(recording: Recording) -> tuple[float, NDArray[np.float64]]:
+    """Return the start in seconds and the samples, float64, (n, 3), of a recording without gaps.
+
+    Raises: ValueError where it has one.
+    """
+    grid = Grid()
+    pieces = [*grid.extend(recording.seconds, recording.acceleration), grid.finish()]
+    if any(piece.ends for piece in pieces[:-1]):
+        raise ValueError("the recording has a gap")
+    return pieces[0].start_seconds, np.concatenate([piece.samples for piece in pieces])

@@ -23,13 +23,16 @@ Values = NDArray[np.float64]
 class Part:
     """A piece of a recording. kind: still, walk, shake (5 to 9 Hz), handling (slow and irregular), ride (vibration).
 
-    cadence: steps a second. strength: amplitude in g.
+    cadence: steps a second. strength: amplitude in g. is_cut: a walk that a recorder's switch cuts out of a longer one:
+    it begins and ends at full strength anywhere between two steps; one that was more than three quarters over when it
+    began is not counted.
     """
 
     kind: str
     seconds: float
     cadence: float = 1.8
     strength: float = 0.25
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ def make(parts: Sequence[Part], *, seed: int, rate: float = 100.0, noise: float 
     for part in parts:
         inside = (seconds >= start) & (seconds < start + part.seconds)
         if part.kind == "walk":
-            steps.append(start + _step_times(part, random))
-            body[inside] = _walk(seconds[inside], steps[-1], part, random)
+            turn, at = _cut_turns(part, random) if part.is_cut else _turns_of(part, random)
+            steps.append(start + at)
+            body[inside] = _walk(np.interp(seconds[inside] - start, *turn), part, random)
         elif part.kind != "still":
             body[inside] = _unrest(seconds[inside], part, random)
         start += part.seconds
@@ -65,20 +69,33 @@ def make(parts: Sequence[Part], *, seed: int, rate: float = 100.0, noise: float 
     return Made(recording, np.concatenate(steps) if steps else np.empty(0))
 
 
-def _step_times(part: Part, random: Generator) -> Values:
-    """Return times from the part's start: intervals of 3 % jitter, half a one before the first and after the last."""
+def _turns_of(part: Part, random: Generator) -> tuple[tuple[Values, Values], Values]:
+    """Return times from the part's start with the turns at them, whole ones at steps; and the times of the steps.
+
+    Intervals jitter by 3 %; half a one comes before the first step and after the last.
+    """
     count = max(1, int(part.seconds * part.cadence))
     intervals = 1.0 + 0.03 * random.standard_normal(count)
     edges = np.concatenate(([0.0], np.cumsum(intervals)))
     middles = (edges[:-1] + edges[1:]) / 2
-    return np.asarray(middles * part.seconds / edges[-1], dtype=np.float64)
+    scale = part.seconds / edges[-1]
+    times = np.concatenate(([0.0], middles, [edges[-1]])) * scale
+    return (times, np.concatenate(([-0.5], np.arange(count), [count - 0.5]))), middles * scale
 
 
-def _walk(seconds: Values, steps: Values, part: Part, random: Generator) -> Values:
-    """Return sideways, forward and upward acceleration in g, (n, 3); the first and last half step fade in and out."""
-    spacing = float(np.mean(np.diff(steps))) if len(steps) > 1 else part.seconds
-    known = np.concatenate(([steps[0] - spacing / 2], steps, [steps[-1] + spacing / 2]))
-    turn = np.interp(seconds, known, np.concatenate(([-0.5], np.arange(len(steps)), [len(steps) - 0.5])))
+def _cut_turns(part: Part, random: Generator) -> tuple[tuple[Values, Values], Values]:
+    """Return the same of a walk that is cut out of a longer one."""
+    first = float(random.uniform(0.0, random.choice([0.25, 1.0])))  # often just behind a step, the hardest to tell
+    last = first + part.seconds * part.cadence
+    steps = np.arange(np.ceil(first + 0.25), np.floor(last) + 1)
+    return (np.array([0.0, part.seconds]), np.array([first, last])), (steps - first) / part.cadence
+
+
+def _walk(turn: Values, part: Part, random: Generator) -> Values:
+    """Return sideways, forward and upward acceleration in g, (n, 3), by the turns since the first step.
+
+    The first and last half step fade in and out, but in a walk that is cut.
+    """
     phase = 2 * np.pi * turn
     second, third, late = random.uniform(0.0, 0.5), random.uniform(0.0, 0.25), random.uniform(0, 2 * np.pi, 4)
     up = np.cos(phase) + second * np.cos(2 * phase + late[0]) + third * np.cos(3 * phase + late[1])
@@ -86,7 +103,8 @@ def _walk(seconds: Values, steps: Values, part: Part, random: Generator) -> Valu
     up += random.uniform(0.0, 1.0) * np.exp(-0.5 * ((turn - np.round(turn)) / 0.06) ** 2)  # the heel strikes
     forward = random.uniform(0.2, 0.7) * np.sin(phase + late[2])
     aside = random.uniform(0.1, 0.6) * np.cos(phase / 2 + late[3])
-    fade = np.clip(np.minimum(turn + 0.5, len(steps) - 0.5 - turn) / 0.4, 0.0, 1.0)
+    fade = np.clip(np.minimum(turn - turn[0], turn[-1] - turn) / 0.4, 0.0, 1.0)
+    fade = np.ones(len(turn)) if part.is_cut else fade
     return np.asarray(part.strength * fade[:, None] * np.stack([aside, forward, up], axis=1), dtype=np.float64)
 
 
