@@ -1,7 +1,7 @@
 """Train the network of steps: ``python -m pipeline.steps.train --data ../shared/data --out models/steps-net``.
 
 Recorded walks with their truth, each turned, stretched in time and scaled anew, and as many made ones with rests,
-shaking and vehicles between. Seeded; about a minute on one core.
+shaking and vehicles between. Seeded; one to two minutes on one core.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _WINDOW = 4 * RATE
 class Plan:
     """How long and on how much: rounds of ``batch`` windows; copies of each walk; made recordings."""
 
-    rounds: int = 900
+    rounds: int = 1500
     batch: int = 32
     copies: int = 6
     made: int = 120

@@ -44,7 +44,7 @@ def stack_settings(
 ) -> dict[str, str]:
     """Settings of test stacks: weights come from the test data, and go to a cache of this session."""
     return {
-        "FQ_PIPELINES": "motion,detect,classify",
+        "FQ_PIPELINES": "motion,detect,classify,steps",
         "FQ_MODEL_MIRROR": str(shared / "models"),
         # short segments, so that a clip of minutes already takes many
         "FQ_SEGMENT_SECONDS": "4",

@@ -18,7 +18,7 @@ import tenacity
 from prometheus_client import Counter
 
 from pipeline.errors import MediaError
-from pipeline.sniff import HEAD_BYTES, sniff
+from pipeline.sniff import HEAD_BYTES, is_text, sniff
 from storage.creating import Weight
 from storage.errors import JobNotFound, ObjectTooLarge, StorageError
 from storage.ids import new_id
@@ -252,10 +252,12 @@ class Ingest:
 
 
 def weight_of(head: bytes, size_bytes: int) -> Weight:
-    """Judge by its first bytes whether an input is a still, to be run with others of its kind, or to be played."""
+    """Judge by its first bytes whether an input is read at once, with others of its kind, or to be played."""
     try:
         found = sniff(head)
     except MediaError:
+        if is_text(head):
+            return STILL  # readings of a sensor, or soon refused
         found = None  # the worker says what is wrong with it
     if found is not None and found.kind == "image" and "GIF" not in found.formats:
         return STILL
