@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,15 @@ from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import Modelled
+from pipeline.pipelines.schemas import MODEL_NAME_PATTERN
 from pipeline.sensors.checks import GAP_SECONDS
 from pipeline.sensors.columns import NAMES
 from pipeline.sensors.recording import Recording
 from pipeline.sensors.units import DEGREES, METRES, SECONDS
 from pipeline.spec import PipelineSpec
 from pipeline.steps.counter import StepCounter
+from pipeline.steps.network import RULES as NETWORK_RULES
+from pipeline.steps.network import NetworkCurve
 from pipeline.steps.signal import RULES
 from pipeline.steps.walks import MAX_ENTRIES, MAX_TIMES, cadence_of, per_minute, regularity_of, walks_of
 
@@ -58,9 +61,15 @@ PARAMS_SCHEMA = {
     "additionalProperties": False,
     "properties": {
         "method": {
-            "enum": ["signal"],
+            "enum": ["signal", "network"],
             "default": "signal",
-            "description": "signal: band-pass filter and peaks.",
+            "description": "signal: band-pass filter and peaks; network: a trained one, then peaks.",
+        },
+        "network": {
+            "type": "string",
+            "pattern": MODEL_NAME_PATTERN,
+            "default": "steps-net",
+            "description": "Model of the shelf that method network uses.",
         },
         "columns": {
             "type": ["array", "null"],
@@ -87,7 +96,17 @@ class Steps(Modelled):
         params_schema=PARAMS_SCHEMA,
         lane="cpu",
         summary_fields=SUMMARY_FIELDS,
+        models={"network": ("tensors",)},
     )
+
+    def check(self, params: Params, shelf: ModelShelf) -> None:
+        """Raises: ParamsError where the network that is used is unknown or none for it."""
+        if params["method"] == "network":
+            super().check(params, shelf)
+
+    def models_used(self, params: Params, shelf: ModelShelf) -> Sequence[Mapping[str, Any]]:
+        """Return name, version, digest and licence of the network; nothing for method signal."""
+        return super().models_used(params, shelf) if params["method"] == "network" else []
 
     def cost_seconds(self, params: Params, shelf: ModelShelf) -> float:
         """Return the cost of a minute of readings; the plan multiplies."""
@@ -137,9 +156,15 @@ class Steps(Modelled):
         }
 
     def _count(self, recording: Recording, params: Params, shelf: ModelShelf) -> tuple[float, ...]:
-        counter = StepCounter()
+        counter = _counter(params, shelf)
         for first in range(0, len(recording), _CHUNK):
             piece = slice(first, first + _CHUNK)
             counter.extend(recording.seconds[piece], recording.acceleration[piece])
         counter.finish()
         return tuple(counter.step_times)
+
+
+def _counter(params: Params, shelf: ModelShelf) -> StepCounter:
+    if params["method"] == "signal":
+        return StepCounter()
+    return StepCounter(NetworkCurve(shelf.load(params["network"]).run), NETWORK_RULES)

@@ -43,9 +43,9 @@ class StepsNetwork:
     def __call__(self, batch: Floats) -> dict[str, Floats]:
         """Return {"steps": float32, (n, t - 2 x REACH)}: the chance of a step around each sample.
 
-        batch: float32, (n, 3, t), as ``features`` gives them.
+        batch: float32, (n, 3, 1, t): what ``features`` gives, as a picture of one line, which is what cards speak of.
         """
-        values = batch
+        values = batch[:, :, 0]
         for number, (weight, bias, apart) in enumerate(self._layers):
             values = _convolved(values, weight, apart) + bias[:, None]
             if number < len(self._layers) - 1:
@@ -67,7 +67,7 @@ class NetworkCurve:
 
     def __call__(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the curve, float64, (n - 2 x context,), of samples in m/s^2, float64, (n, 3)."""
-        return np.asarray(self._run(features(samples)[None])["steps"][0], dtype=np.float64)
+        return np.asarray(self._run(features(samples)[None, :, None])["steps"][0], dtype=np.float64)
 
 
 def open_network(weights: Path, device: str = "cpu", threads: int = 1) -> StepsNetwork:

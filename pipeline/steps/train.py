@@ -69,7 +69,17 @@ def train(walks: Sequence[Walk], *, seed: int = SEED, plan: Plan | None = None) 
     """Return the weights of a network trained on these walks and on made ones. Deterministic on one machine."""
     import torch  # noqa: PLC0415 - counting needs none of it
 
-    plan = plan or Plan()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more only wait for one another on a network so small
+    try:
+        return _weights(_trained(walks, seed, plan or Plan()))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained(walks: Sequence[Walk], seed: int, plan: Plan) -> torch.nn.Sequential:
+    import torch  # noqa: PLC0415
+
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
     recorded = [example for walk in walks for example in _copies(walk, plan.copies, random)]
@@ -79,9 +89,9 @@ def train(walks: Sequence[Walk], *, seed: int = SEED, plan: Plan | None = None) 
     pace = torch.optim.lr_scheduler.OneCycleLR(chooser, max_lr=plan.learning_rate, total_steps=plan.rounds)
     loss_of = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(2.0))
     for _ in range(plan.rounds):
-        half = plan.batch // 2
-        windows = [_window(_any(made, random), random) for _ in range(plan.batch - half if recorded else plan.batch)]
-        windows += [_window(_any(recorded, random), random) for _ in range(half if recorded else 0)]
+        half = plan.batch // 2 if recorded else 0
+        windows = [_window(_any(made, random), random) for _ in range(plan.batch - half)]
+        windows += [_window(_any(recorded, random), random) for _ in range(half)]
         seen = torch.from_numpy(np.stack([window.seen for window in windows]))
         wanted = torch.from_numpy(np.stack([window.wanted for window in windows]))
         loss = loss_of(network(seen)[:, 0], wanted)
@@ -89,13 +99,7 @@ def train(walks: Sequence[Walk], *, seed: int = SEED, plan: Plan | None = None) 
         loss.backward()
         chooser.step()
         pace.step()
-    places = [2 * number for number in range(len(LAYERS))]  # a ReLU stands between
-    state = network.state_dict()
-    return {
-        f"conv{number}.{part}": state[f"{place}.{part}"].numpy().astype(np.float32)
-        for number, place in enumerate(places)
-        for part in ("weight", "bias")
-    }
+    return network
 
 
 def targets(steps: Values, count: int) -> Floats:
@@ -116,6 +120,16 @@ def _network() -> torch.nn.Sequential:
         layers += [torch.nn.Conv1d(before, channels, width, dilation=apart), torch.nn.ReLU()]
         before = channels
     return torch.nn.Sequential(*layers[:-1])
+
+
+def _weights(network: torch.nn.Sequential) -> dict[str, Floats]:
+    """Return the weights by the names that ``StepsNetwork`` knows; between two convolutions stands a ReLU."""
+    state = network.state_dict()
+    return {
+        f"conv{number}.{part}": state[f"{2 * number}.{part}"].numpy().astype(np.float32)
+        for number in range(len(LAYERS))
+        for part in ("weight", "bias")
+    }
 
 
 def _copies(walk: Walk, count: int, random: Generator) -> list[Example]:
