@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from storage.artifacts import Artifact
 from storage.fingerprint import error_fingerprint
 from storage.ids import new_id
 from storage.job import TERMINAL_STATES, JobState
@@ -50,6 +51,7 @@ class JobEnd:
     state: JobState
     error: Mapping[str, Any] | None = None
     summary: Mapping[str, Any] | None = None
+    artifacts: Sequence[Artifact] = ()
     #: columns that the outcomes which end it change as well
     tally: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,12 +66,13 @@ _LOCK = text("""
 _END = text(f"""
     WITH given AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:ends AS jsonb))
-            AS g (job_id uuid, state text, error jsonb, summary jsonb, fingerprint text, webhook_id uuid,
-                segments_left int, charged int, frames int, timings jsonb, warnings jsonb, models jsonb,
-                missing_ranges jsonb, input_sha256 text, progress double precision)
+            AS g (job_id uuid, state text, error jsonb, summary jsonb, artifacts jsonb, fingerprint text,
+                webhook_id uuid, segments_left int, charged int, frames int, timings jsonb, warnings jsonb,
+                models jsonb, missing_ranges jsonb, input_sha256 text, progress double precision)
     ), ended AS (
         UPDATE jobs j SET
-            state = g.state, error = g.error, summary = g.summary, stage = NULL, run_after = NULL,
+            state = g.state, error = g.error, summary = g.summary, artifacts = g.artifacts, stage = NULL,
+            run_after = NULL,
             error_fingerprint = g.fingerprint,
             same_error_runs = CASE WHEN g.fingerprint IS NULL THEN 0
                 WHEN g.fingerprint = j.error_fingerprint THEN j.same_error_runs + 1 ELSE 1 END,
@@ -135,6 +138,7 @@ def end_jobs(connection: Connection, ends: Sequence[JobEnd]) -> frozenset[str]:
             "state": end.state.value,
             "error": end.error,
             "summary": end.summary,
+            "artifacts": [artifact.as_json() for artifact in end.artifacts],
             "fingerprint": None if end.error is None else error_fingerprint(end.error),
             "webhook_id": new_id(),
             **end.tally,

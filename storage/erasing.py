@@ -13,8 +13,9 @@ from storage.errors import JobNotFound
 
 # FOR UPDATE, not the weaker lock of other writers: the rows are about to go.
 _LOCK = text("""
-    SELECT id::text AS id, input_key, upload_id::text AS upload_id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
-    ORDER BY id FOR UPDATE
+    SELECT id::text AS id, input_key, upload_id::text AS upload_id,
+        jsonb_path_query_array(artifacts, '$[*].key') AS artifact_keys
+    FROM jobs WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
 """)
 _DELETE_SEGMENTS = text("DELETE FROM segments WHERE job_id = ANY(CAST(:ids AS uuid[])) RETURNING rows_key")
 _DELETE_REST = (
@@ -52,6 +53,7 @@ def erase_rows(connection: Connection, job_ids: Sequence[str]) -> list[str]:
     ids = {"ids": list(job_ids)}
     jobs = connection.execute(_LOCK, ids).all()
     keys = {*(job.input_key for job in jobs), *connection.execute(_DELETE_SEGMENTS, ids).scalars()}
+    keys.update(key for job in jobs for key in job.artifact_keys)
     for statement in _DELETE_REST:
         connection.execute(statement, ids)
     uploads = [job.upload_id for job in jobs if job.upload_id is not None]

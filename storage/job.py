@@ -1,7 +1,4 @@
-"""The words of the queue: job, segment, claim, outcome.
-
-Plain data, standard library only. State strings are the same in SQL, API, docs and metrics.
-"""
+"""The words of the queue, plain data; state strings are the same in SQL, API, docs and metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from storage.artifacts import Artifact
 
 
 class JobState(StrEnum):
@@ -125,8 +124,7 @@ class Fault:
 
     def as_json(self) -> dict[str, Any]:
         """Return the non-empty fields."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: value for name, value in fields.items() if value is not None}
+        return {name: value for name in self.__dataclass_fields__ if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +165,7 @@ class Job:
     finished_at: datetime | None
     allow_partial: bool
     missing_ranges: Sequence[Mapping[str, Any]]
+    artifacts: Sequence[Mapping[str, Any]]
     webhook_url: str | None
     batch_id: str | None
     error_fingerprint: str | None
@@ -259,6 +258,7 @@ class Done:
     timings: Mapping[str, float] = field(default_factory=dict)
     models: Sequence[Mapping[str, Any]] = ()
     input_sha256: str | None = None
+    artifacts: Sequence[Artifact] = ()
 
 
 @dataclass(frozen=True, slots=True)

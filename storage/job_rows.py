@@ -15,7 +15,7 @@ JOB_COLUMNS = """
     jobs.timings, jobs.models, jobs.frames, jobs.cost_seconds, jobs.created_at, jobs.updated_at, jobs.run_after,
     jobs.expires_at, jobs.queued_at, jobs.started_at, jobs.finished_at, jobs.allow_partial, jobs.missing_ranges,
     jobs.webhook_url, jobs.batch_id::text AS batch_id, jobs.error_fingerprint, jobs.same_error_runs, jobs.discarded_at,
-    jobs.discarded_by, jobs.input_deleted_at, jobs.results_deleted_at, jobs.pins
+    jobs.discarded_by, jobs.input_deleted_at, jobs.results_deleted_at, jobs.pins, jobs.artifacts
 """
 
 #: fields of Job that are columns of the same name

@@ -24,9 +24,10 @@ _UNOWNED = text("""
                 j.input_key = g.key
                 OR j.state IN ('uploading', 'queued', 'running')
                 OR j.finished_at > clock_timestamp() - make_interval(secs => :late_seconds)
-                OR g.key NOT LIKE 'results/%.jsonl.gz'
+                OR g.key NOT LIKE 'results/%.jsonl.gz' AND g.key NOT LIKE 'results/%/artifacts/%'
                     AND NOT (g.key LIKE 'inputs/%' AND j.input_deleted_at IS NOT NULL)
                     AND NOT (g.key LIKE 'results/%' AND j.results_deleted_at IS NOT NULL)
+                OR j.artifacts @> jsonb_build_array(jsonb_build_object('key', g.key))
                 OR EXISTS (SELECT FROM segments s WHERE s.job_id = j.id AND s.rows_key = g.key)))
     ORDER BY g.key
 """)

@@ -51,7 +51,8 @@ _NEW_RUN = """
             run = run + 1, state = :state, params = CAST(:params AS jsonb), batch_key = :batch_key,
             pins = CAST(:pins AS jsonb),
             summary = NULL, error = NULL, stage = NULL, attempts = 0, run_after = NULL, expires_at = NULL,
-            missing_ranges = '[]', discarded_at = NULL, discarded_by = NULL, results_deleted_at = NULL,
+            missing_ranges = '[]', artifacts = '[]', discarded_at = NULL, discarded_by = NULL,
+            results_deleted_at = NULL,
             queued_at = CASE WHEN :state = 'queued' THEN clock_timestamp() END, started_at = NULL, finished_at = NULL,
             updated_at = clock_timestamp(), {kept}
         WHERE id = CAST(:id AS uuid)

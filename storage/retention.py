@@ -71,10 +71,11 @@ _DELETE_INPUTS = """
     SELECT count(*) AS jobs, coalesce(array_agg(input_key), '{{}}') AS keys FROM changed
 """
 
-# Rows of every run; a segment that is locked belongs to a job that is not locked by us, so none is waited for.
+# Rows of every run, and artifacts. A segment that is locked belongs to a job that is not locked by us: none is waited
+# for.
 _DELETE_RESULTS = """
     WITH due AS MATERIALIZED (
-        SELECT j.id FROM jobs j
+        SELECT j.id, j.artifacts FROM jobs j
         WHERE {condition} AND j.finished_at < (SELECT clock_timestamp() - make_interval(secs => :seconds))
         ORDER BY j.finished_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
     ), named AS MATERIALIZED (
@@ -85,7 +86,7 @@ _DELETE_RESULTS = """
             rows_count = NULL, rows_size_bytes = NULL, rows_sha256 = NULL, rows_inline = NULL, rows_key = NULL
         FROM named n WHERE s.id = n.id
     ), changed AS (
-        UPDATE jobs j SET results_deleted_at = clock_timestamp(), updated_at = clock_timestamp()
+        UPDATE jobs j SET artifacts = '[]', results_deleted_at = clock_timestamp(), updated_at = clock_timestamp()
         FROM due d WHERE j.id = d.id RETURNING j.id, j.run
     ), noted AS (
         INSERT INTO job_events (job_id, run, kind, data)
@@ -93,7 +94,8 @@ _DELETE_RESULTS = """
         FROM changed c JOIN (SELECT job_id, count(*) AS segments FROM named GROUP BY job_id) n ON n.job_id = c.id
     )
     SELECT (SELECT count(*) FROM changed) AS jobs,
-        (SELECT coalesce(array_agg(rows_key) FILTER (WHERE rows_key IS NOT NULL), '{{}}') FROM named) AS keys
+        ARRAY(SELECT rows_key FROM named WHERE rows_key IS NOT NULL
+            UNION ALL SELECT a ->> 'key' FROM due d, jsonb_array_elements(d.artifacts) a) AS keys
 """
 
 # A webhook that is still to be sent keeps its job.
@@ -155,7 +157,7 @@ class Retention:
         )
 
     def results(self) -> Gone:
-        """Let go of result rows of jobs that ended long ago; their document and its summary stay."""
+        """Let go of rows and artifacts of jobs that ended long ago; their document and its summary stay."""
         return self._first(
             (_DELETE_RESULTS, _WITH_RESULTS, self._keep.ordinary_results),
             (_DELETE_RESULTS, _DEAD_WITH_RESULTS, self._keep.dead),

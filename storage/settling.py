@@ -137,7 +137,7 @@ def _take_done(tally: JobTally, job: LockedJob, segment: HeldSegment, done: Done
     if ends_job and done.summary is None:
         raise ValueError(f"segment {segment.id} ends its job and must bring a summary")
     if ends_job:
-        tally.end = JobEnd(job.id, JobState.SUCCEEDED, summary=done.summary)
+        tally.end = JobEnd(job.id, JobState.SUCCEEDED, summary=done.summary, artifacts=done.artifacts)
         if tally.missing:
             tally.warnings.insert(0, _partial(len(tally.missing), job.segments_total))
     elif segment.kind is SegmentKind.INFER and tally.segments_left == 0:

@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import access_log, answers, auth, headers, openapi
 from web.api import (
+    artifacts,
     audit,
     batches,
     dead,
@@ -46,6 +47,7 @@ _CALLS = (
     jobs,
     history,
     results,
+    artifacts,
     batches,
     dead,
     uploads,

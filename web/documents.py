@@ -79,6 +79,7 @@ class JobUrls(Document):
     events: str
     frames: str
     result: str
+    artifacts: str
     cancel: str
     replay: str
 

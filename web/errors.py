@@ -13,6 +13,7 @@ from storage.errors import StorageError, StorageUnavailable
 
 #: code -> (status, title); codes are stable, clients may rely on them
 PROBLEMS: Mapping[str, tuple[int, str]] = {
+    "artifact.unknown": (404, "No such artifact"),
     "batch.full": (409, "The batch has as many items as it may have"),
     "batch.unknown": (404, "No such batch"),
     "body.empty": (400, "The request has no body"),

@@ -62,6 +62,8 @@ _OWN = {
         "409": "result.not_ready or result.unavailable",
         "410": "result.gone",
     },
+    ("get", "/v1/jobs/{job_id}/artifacts"): {"410": "result.gone"},
+    ("get", "/v1/jobs/{job_id}/artifacts/{name}"): {"410": "result.gone", "416": "range.unsatisfiable"},
     ("get", "/v1/jobs/{job_id}/frames"): {"400": "cursor.invalid", "410": "result.gone"},
     ("get", "/v1/dead/jobs"): {"400": "cursor.invalid"},
     ("get", "/v1/dead/replays"): {"400": "cursor.invalid"},
@@ -79,6 +81,10 @@ _OWN = {
 _BESIDES: dict[tuple[str, str], dict[str, tuple[str | None, str]]] = {
     ("post", "/v1/jobs"): {"200": ("JobDocument", "The ended job, where Prefer: wait was given and it ended in time")},
     ("get", "/v1/jobs/{job_id}"): {"304": (None, "Nothing has changed since If-None-Match")},
+    ("get", "/v1/jobs/{job_id}/artifacts/{name}"): {
+        "206": (None, "The range that was asked for"),
+        "304": (None, "You have it already, by If-None-Match"),
+    },
     ("get", "/v1/batches/{batch_id}/results"): {"304": (None, "Nothing has changed since If-None-Match")},
     ("get", "/ready"): {"503": ("Readiness", "A part that is needed is down; the document names it")},
 }
@@ -92,6 +98,10 @@ _HEADERS = {
         ("Prefer", "wait=10 answers with the ended job if it ends in that time."),
     ),
     ("get", "/v1/jobs/{job_id}"): (("If-None-Match", "ETag you have; unchanged is 304."),),
+    ("get", "/v1/jobs/{job_id}/artifacts/{name}"): (
+        ("Range", "One range of bytes, so that a film can be played from the middle."),
+        ("If-None-Match", "ETag you have; unchanged is 304."),
+    ),
     ("get", "/v1/jobs/{job_id}/events"): (("Last-Event-ID", "The event you saw last."),),
 }
 
@@ -131,6 +141,8 @@ def finish(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
     spec["paths"]["/v1/jobs"]["post"]["requestBody"] = _submission(schemas)
     describe_batches(spec["paths"], schemas)
     spec["paths"]["/v1/models"]["post"]["requestBody"] = model_form(schemas)
+    kinds = {kind: {"schema": {"type": "string"}} for kind in ("image/jpeg", "video/mp4")}
+    spec["paths"]["/v1/jobs/{job_id}/artifacts/{name}"]["get"]["responses"]["200"]["content"] = kinds
     types = {way.content_type.partition(";")[0] for way in FORMATS.values()}
     content = {name: {"schema": {"type": "object" if name.endswith("/json") else "string"}} for name in sorted(types)}
     spec["paths"]["/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]["content"] = content

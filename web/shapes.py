@@ -102,6 +102,7 @@ def job_urls(base_url: str, job_id: str) -> doc.JobUrls:
         events=f"{own}/events",
         frames=f"{own}/frames",
         result=f"{own}/result",
+        artifacts=f"{own}/artifacts",
         cancel=f"{own}/cancel",
         replay=f"{own}/replay",
     )

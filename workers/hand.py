@@ -56,6 +56,11 @@ class Hand:
         """All segments of a claim are of one pipeline."""
         return self.claim.segments[0].pipeline
 
+    @property
+    def seconds_left(self) -> float:
+        """How long the claim may still run."""
+        return max(0.0, self._ends - self._clock())
+
     def checkpoint(self, allowance_seconds: float | None = None) -> None:
         """Show life, and hear whether to go on; the next sign of life is due within the allowance.
 

@@ -32,7 +32,7 @@ class Lent:
 
 @contextmanager
 def lent(hand: Hand, segment: ClaimedSegment) -> Iterator[Lent]:
-    """Lend the input of an infer segment. Raises: as ``Scratch.input``; from ``parts.fill`` too."""
+    """Lend the input of a segment. Raises: as ``Scratch.input``; from ``parts.fill`` too."""
     scratch = hand.station.scratch
     known = None if scratch.holds(segment.input) else _known(hand, segment)
     if known is None:
@@ -66,10 +66,13 @@ def is_large(source: InputRef, above_bytes: int) -> bool:
 
 
 def reads_parts(segment: ClaimedSegment, above_bytes: int) -> bool:
-    """Whether a segment reads only a part of its input, and the rest is worth leaving out."""
+    """Whether a segment reads only parts of its input, and the rest is worth leaving out.
+
+    A merge reads only what it draws on.
+    """
     span = segment.range
-    is_part = span.start_pts is not None or span.end_pts is not None
-    return segment.kind is SegmentKind.INFER and is_part and is_large(segment.input, above_bytes)
+    is_part = segment.kind is SegmentKind.INFER and (span.start_pts is not None or span.end_pts is not None)
+    return (is_part or segment.kind is SegmentKind.MERGE) and is_large(segment.input, above_bytes)
 
 
 def _known(hand: Hand, segment: ClaimedSegment) -> bytes | None:

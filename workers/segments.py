@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -23,6 +23,7 @@ from storage.errors import ObjectStoreUnavailable
 from storage.job import ClaimedSegment, Done, Outcome, Rows, SegmentPlan
 from storage.objects.keys import rows_key
 from workers.hand import Hand, Stopped
+from workers.illustrations import wanted, with_artifacts
 from workers.inputs import Lent, keep_packets, lent
 from workers.retry import TimedOut, concerns_everyone, decide
 
@@ -72,10 +73,17 @@ def run_infers(hand: Hand, segments: Sequence[ClaimedSegment]) -> None:
             checkpoint=checkpoint,
             batch_size=station.limits.batch_size,
         )
+        later: list[WorkResult] = []
         # closed here and now, whatever stops it: the cage must be free for the next claim
         with closing(cast("Generator[WorkResult]", results)):
             for result in results:
-                _collect(hand, by_id[result.id], result, found[result.id])
+                if wanted(by_id[result.id]) and result.error is None:
+                    later.append(result)  # to be drawn once the cage has nothing else to do
+                else:
+                    _collect(hand, by_id[result.id], result, found[result.id])
+        while later:
+            result = later.pop(0)
+            _collect(hand, by_id[result.id], result, found[result.id])
 
 
 def run_merge(hand: Hand, segment: ClaimedSegment) -> None:
@@ -86,8 +94,17 @@ def run_merge(hand: Hand, segment: ClaimedSegment) -> None:
     started = time.perf_counter()
     pipeline = hand.station.pipelines[segment.pipeline]
     summary = pipeline.summarize(_merged_rows(hand, segment), media_info(segment.media), segment.params)
-    timings = {"merge": round(time.perf_counter() - started, 4)}
-    hand.collect(Done(segment.id, summary=summary, timings=timings))
+    done = Done(segment.id, summary=summary, timings={"merge": round(time.perf_counter() - started, 4)})
+    hand.collect(
+        with_artifacts(
+            hand,
+            segment,
+            done,
+            media=media_info(segment.media),
+            rows=lambda: _merged_rows(hand, segment),
+            lend=lambda: lent(hand, segment),
+        )
+    )
 
 
 def media_info(stored: Mapping[str, Any] | None) -> MediaInfo:
@@ -189,16 +206,17 @@ def _outcome(hand: Hand, segment: ClaimedSegment, result: WorkResult, given: Len
     if result.error is not None:
         return decide(result.error, segment, datetime.now(UTC), worker=hand.claim.worker_id)
     pipeline = hand.station.pipelines[segment.pipeline]
-    only = segment.segments_total == 1
-    return Done(
+    only, media = segment.segments_total == 1, media_info(segment.media)
+    done = Done(
         segment.id,
         rows=_keep_rows(hand, segment, result.rows),
-        summary=pipeline.summarize(iter(result.rows), media_info(segment.media), segment.params) if only else None,
+        summary=pipeline.summarize(iter(result.rows), media, segment.params) if only else None,
         warnings=list(result.warnings),
         timings=result.timings,
         models=list(pipeline.models_used(segment.params, _shelf(hand, segment))),
         input_sha256=given.sha256,
     )
+    return with_artifacts(hand, segment, done, media=media, rows=lambda: result.rows, lend=lambda: nullcontext(given))
 
 
 def _keep_rows(hand: Hand, segment: ClaimedSegment, rows: Sequence[Row]) -> Rows:

@@ -33,6 +33,11 @@ def model_key(upload_id: str, digest: str) -> str:
     return f"models/{upload_id}/{digest}"
 
 
+def artifact_key(job_id: str, run: int, segment_id: str, claim_id: str, name: str) -> str:
+    """A picture or film that one claim made of a result; ``name`` is of ours."""
+    return f"results/{job_id}/{run}/{segment_id}/artifacts/{claim_id}/{name}"
+
+
 def own_prefixes(job_id: str) -> tuple[str, ...]:
     """Where everything lies that a job alone has: copies of its input, and what came of every claim on it."""
     return f"inputs/{job_id}/", f"results/{job_id}/"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from storage.artifacts import Artifact
 from storage.claims import LEFT_BEHIND_SECONDS, ClaimLost, Plan
 from storage.fleet import MAX_LOSSES
 from storage.job import (
@@ -23,6 +24,7 @@ from storage.job import (
     SegmentPlan,
     SegmentState,
 )
+from storage.objects.keys import artifact_key
 from tests.fakes.memory_claims import MemoryClaims
 from tests.fakes.sql_queue import SqlQueue, rows_of
 
@@ -575,6 +577,42 @@ def test_a_late_result_is_refused_after_take_over(queue: Queue, how: str) -> Non
     assert queue.finish(stale, outcomes(Done, stale, rows_of(9), {"by": "stale"})) == {stale.segments[0].id: False}
     assert queue.finish(taken, outcomes(Done, taken, rows_of(5), SUMMARY)) == {taken.segments[0].id: True}
     assert (queue.job(job_id).summary, queue.job(job_id).frames) == (SUMMARY, 5)
+
+
+def artifact(found: Claim, name: str = "annotated.jpg") -> Artifact:
+    segment = found.segments[0]
+    key = artifact_key(segment.job_id, segment.run, segment.id, found.id, name)
+    return Artifact(name, key, "image/jpeg", 7, "0" * 64, "3 marks")
+
+
+def test_artifacts_are_named_by_the_very_write_that_ends_the_job(queue: Queue) -> None:
+    job_id, found = infer(queue)
+    assert queue.job(job_id).artifacts == []
+    made = [artifact(found), artifact(found, "thumbnail-01.jpg")]
+    queue.finish(found, [Done(found.segments[0].id, rows_of(5), SUMMARY, artifacts=made)])
+    job = queue.job(job_id)
+    assert (job.state, list(map(Artifact.of, job.artifacts))) == (JobState.SUCCEEDED, made)
+
+
+def test_a_merges_artifacts_are_its_jobs(queue: Queue) -> None:
+    job_id = split(queue, 1 + 1)
+    for _ in range(2):
+        found = held(queue)
+        queue.finish(found, outcomes(Done, found, rows_of(5)))
+    merge = held(queue)
+    queue.finish(merge, [Done(merge.segments[0].id, summary=SUMMARY, artifacts=[artifact(merge)])])
+    assert [one["name"] for one in queue.job(job_id).artifacts] == ["annotated.jpg"]
+
+
+def test_artifacts_of_a_claim_that_was_replaced_are_never_named(queue: Queue) -> None:
+    job_id, stale = infer(queue)
+    queue.lose_child("anna")
+    taken = held(queue, "berta")
+    late = [Done(stale.segments[0].id, rows_of(9), SUMMARY, artifacts=[artifact(stale)])]
+    assert not any(queue.finish(stale, late).values())
+    queue.finish(taken, [Done(taken.segments[0].id, rows_of(5), SUMMARY, artifacts=[artifact(taken)])])
+    assert not any(queue.finish(stale, late).values())
+    assert [one["key"] for one in queue.job(job_id).artifacts] == [artifact(taken).key]
 
 
 def test_losing_a_worker_that_holds_nothing_changes_nothing(queue: Queue) -> None:

@@ -65,6 +65,7 @@ class MemoryJob:
     error: Mapping[str, Any] | None = None
     warnings: list[Mapping[str, Any]] = field(default_factory=list)
     models: list[Mapping[str, Any]] = field(default_factory=list)
+    artifacts: list[Mapping[str, Any]] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     run_after: datetime | None = None
 
@@ -334,6 +335,7 @@ class MemoryClaims:
             self._show_progress(job)
         if ends:
             job.summary, job.progress = done.summary, 1.0
+            job.artifacts = [artifact.as_json() for artifact in done.artifacts]
             if job.missing_ranges:
                 job.warnings.insert(0, {"code": "result.partial"})
             self._end(job, JobState.SUCCEEDED)
