@@ -23,12 +23,13 @@ from storage.artifacts import Artifact
 from storage.fleet import Fleet
 from storage.ids import new_id
 from storage.job import Done, Job, JobState, SegmentPlan
-from storage.objects.keys import artifact_key
+from storage.objects.keys import OWNED_PREFIXES, artifact_key
 from storage.retention import Keep, Retention
 from storage.sql_claims import SqlClaims
 from storage.upkeep import Upkeep
 from storage.uploads import UploadStore
 from tests.integration.api_bed import Api, packed
+from tests.integration.cli_desk import Desk
 from tests.integration.queue_bed import make_clip, make_still
 from workers.dispatcher.deletion import Deletion
 from workers.dispatcher.retention import RetentionDuty
@@ -263,5 +264,23 @@ def sweep(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.dispatcher.deletion.LITTER_AGE", timedelta(seconds=-60))
     database = api.services.database
     deletion = Deletion(UploadStore(database), Upkeep(database), api.services.objects)
-    for _ in range(3):
+    for _ in OWNED_PREFIXES:
         deletion.run_pass()
+
+
+def test_the_command_lists_pictures_and_writes_them_into_a_folder(desk: Desk) -> None:
+    job_id, _, bodies = made_by_hand(desk.api)
+    assert desk.call("artifacts", job_id) == 0
+    assert [line.split("\t")[0] for line in desk.out.splitlines()] == list(bodies)
+    assert desk.call("artifacts", job_id, "--out", "pictures", "--json") == 0
+    assert [Path(document["path"]).read_bytes() for document in desk.documents()] == list(bodies.values())
+    with desk.client() as client:
+        saved = client.get(job_id).save_artifacts(desk.folder / "again")
+    assert [path.name for path in saved] == list(bodies)
+
+
+def test_the_command_says_so_where_a_job_has_no_pictures(desk: Desk) -> None:
+    desk.api.submitted()
+    job_id = desk.api.worker().run([])
+    assert desk.call("artifacts", job_id) == 0
+    assert (desk.out, desk.err.strip()) == ("", "no artifacts")

@@ -14,7 +14,7 @@ from storage.database import Database
 from storage.errors import ObjectNotFound, ObjectStoreUnavailable, UploadNotFound
 from storage.ids import new_id
 from storage.job import Fault, InputRef, JobState
-from storage.objects.keys import ingest_key, input_key, rows_key, upload_key
+from storage.objects.keys import OWNED_PREFIXES, ingest_key, input_key, rows_key, upload_key
 from storage.objects.local import LocalObjectStore
 from storage.uploads import Upload, UploadStore
 from tests.fakes.memory_store import MemoryObjectStore
@@ -93,7 +93,7 @@ class Bed:
     def walk(self) -> None:
         """One whole walk over the store."""
         self.clock.now += 2 * 3600
-        for _ in range(3):
+        for _ in OWNED_PREFIXES:
             self.deletion.run_pass()
 
 
@@ -284,7 +284,7 @@ def test_two_dispatchers_may_walk_at_once(bed: Bed) -> None:
     source = bed.job(id_made(100))
     bed.put(*(input_key(id_made(100 + number)) for number in range(20)))
     other = Deletion(bed.uploads, bed.queue.upkeep, bed.objects, clock=bed.clock)
-    for _ in range(3):
+    for _ in OWNED_PREFIXES:
         bed.deletion.run_pass()
         other.run_pass()
     assert bed.stored() == [source]
@@ -304,7 +304,7 @@ def test_writes_that_never_became_objects_are_thrown_away_at_the_end_of_a_walk(
     for path in (root / "multipart" / old, root / "temporary" / "half"):
         os.utime(path, (long_ago, long_ago))
     deletion = Deletion(bed.uploads, bed.queue.upkeep, local_store, clock=bed.clock)
-    for _ in range(3):
+    for _ in OWNED_PREFIXES:
         deletion.run_pass()
     assert [path.name for path in (root / "multipart").iterdir()] == [young]
     assert list((root / "temporary").iterdir()) == []

@@ -15,7 +15,7 @@ from web.errors import Problem
 from web.jobviews import client_has, own_job
 from web.sending import Sent, send_object
 
-bp = APIBlueprint("artifacts", __name__, url_prefix="/v1/jobs", tag="Results")
+bp = APIBlueprint("artifacts", __name__, url_prefix="/v1/jobs", tag="Artifacts")
 
 
 @bp.get("/<job_id>/artifacts")

@@ -6,6 +6,7 @@
 ...     print(job.summary)
 """
 
+from framequeue.artifacts import Artifact
 from framequeue.batches import Batch
 from framequeue.client import Client
 from framequeue.dead import DeadGroup, ReplayOrder
@@ -35,6 +36,7 @@ __all__ = [
     "APIConnectionError",
     "APIError",
     "APIStatusError",
+    "Artifact",
     "AuthenticationError",
     "Batch",
     "Client",

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import httpx2
 
+from framequeue.artifacts import Artifacts
 from framequeue.batches import Batches
 from framequeue.dead import DeadLetters
 from framequeue.documents import Frame, Page, Pipeline, as_mappings, as_text
@@ -51,6 +52,8 @@ class Client:
         connection = find_connection(base_url, api_key)
         self.base_url = connection.base_url
         self._transport = Transport(connection, timeout=timeout, max_retries=max_retries, http_transport=http_transport)
+        #: pictures and films of results
+        self.artifacts = Artifacts(self._transport)
         #: many items under one name
         self.batches = Batches(self._transport)
         #: for operators: jobs that used up their attempts

@@ -22,6 +22,7 @@ from framequeue.documents import (
 from framequeue.errors import JobFailedError
 
 if TYPE_CHECKING:
+    from framequeue.artifacts import Artifact
     from framequeue.client import Client
 
 _TERMINAL_STATES = frozenset({"succeeded", "failed", "dead", "canceled"})
@@ -131,6 +132,14 @@ class Job:
     def frames(self, *, from_seconds: float | None = None, to_seconds: float | None = None) -> Iterator[Frame]:
         """Yield the rows of the result, page by page; also while the job runs. Raises: APIError."""
         return self._bound.frames(self.id, from_seconds=from_seconds, to_seconds=to_seconds)
+
+    def artifacts(self) -> Sequence[Artifact]:
+        """Return the pictures and films of the result. Raises: APIError."""
+        return self._bound.artifacts.list(self.id)
+
+    def save_artifacts(self, folder: str | Path) -> Sequence[Path]:
+        """Write them all into a folder; see ``Artifacts.save``. Raises: APIError, OSError."""
+        return self._bound.artifacts.save_all(self.id, folder)
 
     def cancel(self) -> Job:
         """End the job and return it. Raises: APIError."""

@@ -26,7 +26,7 @@ def a_job(**changes: Any) -> Job:
         "updated_at": NOW, "run_after": None, "expires_at": None, "queued_at": NOW, "started_at": None,
         "finished_at": None, "allow_partial": False, "missing_ranges": [], "webhook_url": None, "batch_id": None,
         "error_fingerprint": None, "same_error_runs": 0, "discarded_at": None, "discarded_by": None,
-        "input_deleted_at": None, "results_deleted_at": None, "artifacts": [],
+        "input_deleted_at": None, "results_deleted_at": None, "artifacts": [], "pins": {},
     }  # fmt: skip
     return Job(**(fields | changes))
 

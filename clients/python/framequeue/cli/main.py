@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from framequeue.cli.artifacts import artifacts
 from framequeue.cli.backlog import backlog
 from framequeue.cli.connect import Connect
 from framequeue.cli.dead import dead
@@ -48,6 +49,7 @@ for command in (
     status,
     wait,
     result,
+    artifacts,
     cancel,
     replay,
     history,
