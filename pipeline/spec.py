@@ -73,15 +73,14 @@ def canonical_params(schema: Mapping[str, Any], params: Mapping[str, Any]) -> di
 def with_defaults(schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema with other defaults, by path: ``{"width": 320, "sampler/stride": 10}``.
 
-    A path that the schema does not have is passed over: not every pipeline samples. So is a property that says
-    ``"x-keeps-default": true``: a pipeline that reads small print has its own width.
+    A path that the schema does not have is passed over: not every pipeline samples.
     """
     changed: dict[str, Any] = deepcopy(dict(schema))
     for path, value in defaults.items():
         part: Any = changed
         for name in path.split("/"):
             part = part.get("properties", {}).get(name, {})
-        if part and not part.get("x-keeps-default"):
+        if part:
             part["default"] = value
     return changed
 

@@ -160,7 +160,7 @@ def _text(question: Question, view: _View) -> Answer:
         if isinstance(found, Answer):
             return found
         lines = [line for line in lines if any(covered(line["box"], thing["box"]) > 0.5 for thing in found)]
-    elif question.subject is not None and question.subject.colour is not None:
+    elif question.subject is not None:
         return unknown(f"Nothing here can recognise {question.subject.noun!r}.")
     if not lines:
         return unknown("No text was read there.")

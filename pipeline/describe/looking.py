@@ -23,22 +23,48 @@ def read_frame(frame: Frame, engine: Engine, min_score: float) -> tuple[list[dic
     return lines_of(text, frame.scale), text.turned
 
 
-def things_of(
+def look_at(
     frame: Frame, found: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return what a frame shows, in source pixels: label, score, box, colour and source (detector or shape).
+) -> tuple[list[dict[str, Any]], list[Mapping[str, Any]]]:
+    """Return what a frame shows, in source pixels, and the lines that are text rather than shapes.
 
-    found: the detector's findings, in the frame's pixels. lines: the frame's text, in source pixels. A flat shape in a
-    detected thing is a part of it and left out.
+    A thing has label, score, box, colour and source (detector or shape). found: the detector's findings, in the frame's
+    pixels. lines: the frame's text, in source pixels. Where findings contradict each other, what can be measured wins:
+    a flat shape is no photographed thing, a line of text neither, and a lone mark that fills a shape is that shape.
     """
-    colours = colours_of(frame.image, [one["box"] for one in found])
-    things = [
-        {"label": one["label"], "score": one["score"], "box": one["box"], "colour": colour, "source": "detector"}
-        for one, colour in zip(found, colours, strict=True)
-    ]
     texts = [[value * frame.scale for value in line["box"]] for line in lines]
-    for shape in shapes_of(frame.image, texts):
-        if not any(covered(shape["box"], thing["box"]) > 0.8 for thing in things if thing["source"] == "detector"):
-            colour = {"name": shape["colour"], "share": 1.0}
-            things.append({**shape, "colour": colour, "source": "shape"})
-    return [{**thing, "box": [round(value / frame.scale, 2) for value in thing["box"]]} for thing in things]
+    shapes = shapes_of(frame.image)
+    marks = {place for place, line in enumerate(lines) if _is_mark(line["text"]) and _stands_on(texts[place], shapes)}
+    texts = [box for place, box in enumerate(texts) if place not in marks]
+    shapes = [one for one in shapes if not any(covered(one["box"], box) > 0.7 for box in texts)]
+    kept = [one for one in found if not _alike_any(one["box"], shapes) and not any(_fills(box, one) for box in texts)]
+    colours = colours_of(frame.image, [one["box"] for one in kept])
+    things: list[dict[str, Any]] = [
+        {"label": one["label"], "score": one["score"], "box": one["box"], "colour": colour, "source": "detector"}
+        for one, colour in zip(kept, colours, strict=True)
+    ]
+    for shape in shapes:
+        if not any(covered(shape["box"], one["box"]) > 0.8 for one in kept):  # else it is a part of a thing
+            things.append({**shape, "colour": {"name": shape["colour"], "share": 1.0}, "source": "shape"})
+    told = [{**thing, "box": [round(value / frame.scale, 2) for value in thing["box"]]} for thing in things]
+    return told, [line for place, line in enumerate(lines) if place not in marks]
+
+
+def _is_mark(text: str) -> bool:
+    """Say whether a text is a lone mark: what a reader makes of a shape, as O of a disc."""
+    return len(text) == 1
+
+
+def _alike_any(box: Sequence[float], shapes: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether a box and some shape's cover each other by half or more."""
+    return any(covered(box, one["box"]) > 0.5 and covered(one["box"], box) > 0.5 for one in shapes)
+
+
+def _stands_on(line: Sequence[float], shapes: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether a line lies on a shape or around it."""
+    return any(covered(line, one["box"]) > 0.7 or covered(one["box"], line) > 0.7 for one in shapes)
+
+
+def _fills(line: Sequence[float], thing: Mapping[str, Any]) -> bool:
+    """Say whether a thing is no more than a line of text."""
+    return covered(thing["box"], line) > 0.6 and covered(line, thing["box"]) > 0.6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +61,13 @@ def by_box(truth: Sequence[tuple[str, Box]], read: Sequence[tuple[str, Box]]) ->
     return ErrorRate(edits, sum(len(fold(text)) for text, _ in truth))
 
 
-def in_order(truth: Sequence[str], read: Sequence[str]) -> ErrorRate:
+def in_order(truth: Sequence[str], read: Sequence[str], *, folding: Callable[[str], str] = fold) -> ErrorRate:
     """Compare lines without boxes: both in reading order, each paired with one of the other or with none.
 
     The pairing is the one with the fewest edits that keeps the order; a line without a partner costs its length.
+    folding: what is not to count; ``str`` leaves case and spaces in.
     """
-    left, right = [fold(line) for line in truth], [fold(line) for line in read]
+    left, right = [folding(line) for line in truth], [folding(line) for line in read]
     before = [0]
     for line in right:
         before.append(before[-1] + len(line))

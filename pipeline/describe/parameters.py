@@ -53,7 +53,7 @@ _SCHEMA = params_schema(
 def describe_schema() -> dict[str, Any]:
     """Return the parameter schema: pictures stay large, for small print; videos are sampled thinly."""
     schema = with_defaults(_SCHEMA, {"sampler/policy": "every", "sampler/every_seconds": 2.0})
-    width = {**WIDTH, "default": 2048, "x-keeps-default": True}
+    width = {**WIDTH, "default": 2048}
     schema["properties"] = {**schema["properties"], "width": width}
     schema["if"] = {"properties": {"task": {"const": "vqa"}}, "required": ["task"]}
     schema["then"] = {"properties": {"question": {"not": {"type": "null"}}}, "required": ["question"]}

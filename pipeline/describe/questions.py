@@ -100,9 +100,10 @@ def _of(kind: str) -> Make:
 
 def _text(found: Mapping[str, str], asked: str) -> Question:
     subject = phrase(found["np"]) if "np" in found else None
-    if subject and subject.noun in _NOUNS_OF_TEXT and subject.colour is None:
-        subject = None
-    return Question("text", subject)
+    if subject is None or subject.colour is not None or subject.noun == "stop sign":
+        return Question("text", subject)
+    bears_text = set(subject.noun.split()[-1:]) <= _NOUNS_OF_TEXT
+    return Question("text", None if bears_text else subject)
 
 
 def _says(found: Mapping[str, str], asked: str) -> Question:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.describe.colours import named
-from pipeline.describe.measuring import covered
 from pipeline.describe.vocabulary import COLOURS
 
 #: the picture is looked at no larger than this on its long side, pixels
@@ -19,18 +17,20 @@ SIDE = 480
 AREA = (0.001, 0.5)
 #: how much of its ideal outline a shape must fill
 FIT = 0.9
-#: the most by which its pixels may differ from their mean (standard deviation per channel, of 255)
+#: nine in ten of its pixels differ from their median by no more than this, of 255, in any channel
 FLAT = 12.0
+#: how much of its outline's inside must be of its colour: there may be text on it, but a ring is no disc
+FILLED = 0.7
 #: a rectangle this little longer than high is a square
 SQUARE = 1.15
 MAX_SHAPES = 100
 
 
-def shapes_of(image: NDArray[np.uint8], texts: Sequence[Sequence[float]] = ()) -> list[dict[str, Any]]:
+def shapes_of(image: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """Return the flat shapes of a picture, largest first: label, score (how well it fits its outline), box, colour.
 
-    image: uint8 RGB, (h, w, 3). texts: boxes, [x, y, width, height] in its pixels, that hold letters, not shapes.
-    What touches the picture's edge is background or cut off, and is left out.
+    image: uint8 RGB, (h, w, 3). Boxes are [x, y, width, height] in its pixels. What touches the picture's edge is
+    background or cut off, and is left out.
     """
     scale = min(1.0, SIDE / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
@@ -46,9 +46,8 @@ def shapes_of(image: NDArray[np.uint8], texts: Sequence[Sequence[float]] = ()) -
                 found.append({**one, "colour": COLOURS[int(place)]})
     for one in found:
         one["box"] = [round(value / scale, 2) for value in one["box"]]
-    inside = [one for one in found if not any(covered(one["box"], text) > 0.7 for text in texts)]
-    inside.sort(key=lambda one: (-one["box"][2] * one["box"][3], one["box"]))
-    return inside[:MAX_SHAPES]
+    found.sort(key=lambda one: (-one["box"][2] * one["box"][3], one["box"]))
+    return found[:MAX_SHAPES]
 
 
 def _shape(outline: NDArray[np.int32], small: NDArray[np.uint8], mask: NDArray[np.uint8]) -> dict[str, Any] | None:
@@ -62,11 +61,14 @@ def _shape(outline: NDArray[np.int32], small: NDArray[np.uint8], mask: NDArray[n
     inside = np.zeros((down, across), dtype=np.uint8)
     cv2.drawContours(inside, [outline - [x, y]], -1, 1, cv2.FILLED)
     own = (inside & mask[y : y + down, x : x + across]).astype(bool)
-    if own.sum() < 0.5 * inside.sum():
-        return None  # a ring around something else
+    if own.sum() < FILLED * inside.sum():
+        return None
     core = cv2.erode(own.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     pixels = small[y : y + down, x : x + across][core]
-    if len(pixels) < 16 or float(pixels.std(axis=0).max()) > FLAT:
+    if len(pixels) < 16:
+        return None
+    away = np.abs(pixels - np.median(pixels, axis=0)).max(axis=1)
+    if float(np.mean(away <= FLAT)) < 0.9:
         return None
     label, fit = _label(outline, float(inside.sum()))
     return {"label": label, "score": round(fit, 3), "box": [x, y, across, down]} if fit >= FIT else None

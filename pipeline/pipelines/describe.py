@@ -69,15 +69,15 @@ class Describe(Modelled):
         row: Row = {"lines": inferred["lines"], "turned": inferred["turned"]}
         if params["task"] == "ocr":
             return row
-        from pipeline.describe.looking import things_of  # noqa: PLC0415 - loads OpenCV
+        from pipeline.describe.looking import look_at  # noqa: PLC0415 - loads OpenCV
 
-        things = things_of(frame, inferred["found"], inferred["lines"])
+        things, lines = look_at(frame, inferred["found"], inferred["lines"])
         height, width = frame.image.shape[:2]
-        scene = Scene(things, inferred["lines"], width / frame.scale, height / frame.scale)
-        row.update(objects=things, scene=kind_of(scene))
+        scene = Scene(things, lines, width / frame.scale, height / frame.scale)
+        row.update(lines=lines, objects=things, scene=kind_of(scene))
         if params["task"] == "caption":
             said = inferred["told"]
-            evidence = [*map(evidence_of, things), *map(text_evidence, inferred["lines"])]
+            evidence = [*map(evidence_of, things), *map(text_evidence, lines)]
             row.update(text=said[0] if said else caption_of(scene), evidence=[] if said else evidence)
         elif inferred["told"]:
             row["answers"] = [_row_answer(Answer(text or "unknown")) for text in inferred["told"]]

@@ -41,9 +41,8 @@ def test_every_built_in_pipeline_takes_an_installations_stride_and_width(name):
     given = {"model": "any"} if name == "classify" else {}
     own = with_defaults(pipeline.spec.params_schema, {"width": 320, "sampler/stride": 10})
     params = canonical_params(own, given)
-    own_width = 2048 if name == "describe" else 320  # small print would be lost
     if "sampler" in own["properties"]:  # recordings are not sampled
-        assert (params["width"], params["sampler"]["stride"]) == (own_width, 10)
+        assert (params["width"], params["sampler"]["stride"]) == (320, 10)
 
 
 def test_a_batch_is_shared_by_equal_parameters_in_any_order_alone():
