@@ -25,6 +25,7 @@ class Face:
         self.first = self.last = seconds
         self.clock = 0.0
         self.frames = 0
+        self.box: Sequence[float] = ()
         self.vote = Vote()
 
     def told(self) -> dict[str, Any]:
@@ -39,6 +40,7 @@ class Face:
             "frames": self.frames,
             "first_seconds": round(self.first, 3),
             "last_seconds": round(self.last, 3),
+            "box": list(self.box),
         }
 
 
@@ -46,6 +48,7 @@ class FollowedFaces:
     """All faces of a video: those seen lately, and the heaviest of those that are gone."""
 
     def __init__(self, params: Params) -> None:
+        self._min_quality: float = params["min_quality"]
         self._gap: float = params["track_gap_seconds"]
         self._tracker = Tracker(min_iou=params["track_iou"], max_gap_seconds=self._gap)
         self._clock = 0.0
@@ -63,7 +66,7 @@ class FollowedFaces:
         tracks = self._tracker.step(self._clock, [one["box"] for one in faces], ["face"] * len(faces))
         for track, one in zip(tracks, faces, strict=True):
             face = self._present.setdefault(track, Face(track, seconds))
-            face.last, face.clock = seconds, self._clock
+            face.last, face.clock, face.box = seconds, self._clock, one["box"]
             face.frames += 1
             face.vote.add(one["score"], one["weight"])
             self.count = max(self.count, track + 1)
@@ -75,9 +78,12 @@ class FollowedFaces:
         self._retire(list(self._present.values()))
         self._cut(KEPT_FACES)
         lone = 1 if frames > LONE_ABOVE_FRAMES else 0
-        heaviest = max((one["weight"] for one in self._gone if one["frames"] > lone), default=0.0)
-        least = COUNTING_SHARE * heaviest
-        return [{**one, "counts": one["frames"] > lone and one["weight"] >= least} for one in self._gone]
+        faces = [one for one in self._gone if one["frames"] > lone]
+        # Where nobody can be judged, all stay: there are faces, of whom nothing is known.
+        judged = [one for one in faces if one["quality"] >= self._min_quality] or faces
+        least = COUNTING_SHARE * max((one["weight"] for one in judged), default=0.0)
+        counting = {one["track"] for one in judged if one["weight"] >= least}
+        return [{**one, "counts": one["track"] in counting} for one in self._gone]
 
     def _retire(self, faces: Sequence[Face]) -> None:
         for face in faces:

@@ -23,11 +23,12 @@ SUMMARY_FIELDS = {
     "label": "fake: a face that counts is; real: all that count are; uncertain: neither; no_face: there is none.",
     "score": "P(fake) of the face that looks most fake of those that count; null without a face.",
     "faces_found": "Faces followed over time; one gone for longer than track_gap_seconds comes back as another.",
-    "faces": "Per face, heaviest first, at most 100: label, track, score (mean over its frames, weighted by size and "
-    "sharpness, a tenth of the weight left out at either end), low and high (weighted quantiles 0.1 and 0.9), weight "
-    "(summed over its frames), quality (its mean: 1 for a face as large and sharp as the classifier needs), frames, "
-    "first_seconds, last_seconds, counts (whether it decides on the whole: at least a tenth of the heaviest one's "
-    "weight and, in a video of more than 3 frames, found more than once).",
+    "faces": "Per face, heaviest first, at most 100: label (uncertain whatever the score where quality is under "
+    "min_quality), track, score (mean over its frames, weighted by size and sharpness, but for a tenth of the weight "
+    "at either end), low and high (weighted quantiles 0.1 and 0.9), weight (summed), quality (weight per frame; 1: as "
+    "large and sharp as the classifier needs), frames, first_seconds, last_seconds, box (where last seen), counts "
+    "(whether it decides on the whole: min_quality reached unless nobody does, a tenth of the heaviest one's weight or "
+    "more and, in a video of more than 3 frames, found more than once).",
     "curve": "bin_seconds, and points: seconds, score (weighted mean of the faces then; null without one), peak "
     "(highest score of a face, likewise), faces (most at once); at most 600.",
     "worst": "The five highest scores, at most one per face and second: index and seconds of the frame, track, score, "
@@ -37,8 +38,10 @@ SUMMARY_FIELDS = {
 }
 
 
-def label_of(score: float, params: Params) -> str:
-    """Return fake, real or uncertain for P(fake)."""
+def label_of(score: float, quality: float, params: Params) -> str:
+    """Return fake, real or uncertain for P(fake) of a face; of too small or blurred a one nothing can be told."""
+    if quality < params["min_quality"]:
+        return "uncertain"
     if score >= params["fake_above"]:
         return "fake"
     return "real" if score <= params["real_below"] else "uncertain"
@@ -58,7 +61,7 @@ def summarize_faces(rows: Iterable[Row], media: MediaInfo, params: Params) -> di
         for track, one in zip(followed.step(seconds, faces), faces, strict=True):
             worst.add(row, track, one)
     present.finish(pace.end_seconds)
-    found = [{"label": label_of(one["score"], params), **one} for one in followed.finish(frames)]
+    found = [{"label": label_of(one["score"], one["quality"], params), **one} for one in followed.finish(frames)]
     duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
     return {
         "frames": frames,

@@ -55,6 +55,11 @@ PARAMS_SCHEMA = params_schema(
     ),
     fake_above=number(0.6, 0.0, 1.0, "Label fake: P(fake) at least this."),
     real_below=number(0.4, 0.0, 1.0, "Label real: P(fake) at most this; uncertain in between."),
+    min_quality=number(
+        0.05, 0.0, 1.0,
+        "A face of less quality is uncertain: share of the detail the classifier takes that its picture holds, times "
+        "sharpness up to 20.",
+    ),
     track_gap_seconds=number(1.0, 0.1, 60.0, "A face not found for longer is followed as another one."),
     track_iou=number(0.3, 0.05, 1.0, "Least overlap (intersection over union) with where a face was before."),
 )  # fmt: skip
@@ -103,8 +108,9 @@ class Deepfake(Modelled):
 
     def observe(self, state: Any, frame: Frame, inferred: Any, params: Params) -> Row:
         """Return the frame's faces in source pixels, each with the label of its own score."""
-        faces = [{"label": label_of(face["score"], params), **_in_source(face, frame.scale)} for face in inferred]
-        return {"faces": faces}
+        labels = [label_of(face["score"], face["weight"], params) for face in inferred]
+        faces = [_in_source(face, frame.scale) for face in inferred]
+        return {"faces": [{"label": label, **face} for label, face in zip(labels, faces, strict=True)]}
 
     def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
         """Return the job's summary; see ``spec.summary_fields``."""

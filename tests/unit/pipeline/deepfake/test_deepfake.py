@@ -18,7 +18,9 @@ POINTS = [[20, 22], [32, 22], [26, 28], [22, 36], [30, 36]]
 
 
 def params(**given):
-    return canonical_params(Deepfake.spec.params_schema, {"detector": "finder", "classifier": "judge", **given})
+    # min_quality 0: the pictures below are flat colours, which hold no detail at all
+    chosen = {"detector": "finder", "classifier": "judge", "min_quality": 0}
+    return canonical_params(Deepfake.spec.params_schema, {**chosen, **given})
 
 
 def shelf_of(faces, labels=("fake", "real"), judge=None):
@@ -59,7 +61,7 @@ def test_the_defaults_are_yunet_and_mesonet():
 @pytest.mark.parametrize(
     "bad",
     [{"detector": "../x"}, {"classifier": None}, {"crop": 1}, {"fake_above": 1.5}, {"max_faces": 0}, {"other": 1},
-     {"track_gap_seconds": 0}, {"whole_below": -1}, {"min_score": 2}],
+     {"track_gap_seconds": 0}, {"whole_below": -1}, {"min_score": 2}, {"min_quality": 1.1}],
 )  # fmt: skip
 def test_params_have_limits(bad):
     with pytest.raises(ParamsInvalid):
@@ -161,6 +163,16 @@ def test_thresholds_decide_on_the_label():
         for red in (0, 51, 52, 203, 204, 255)
     ]
     assert labels == ["real", "real", "uncertain", "uncertain", "fake", "fake"]
+
+
+def test_of_a_face_without_detail_nothing_is_told():
+    flat = rows_of([face()], [frame(255)], min_quality=0.05)[0]["faces"][0]
+    assert (flat["score"], flat["label"]) == (1.0, "uncertain")
+    noisy = frame(0)
+    noisy.image[:] = np.random.default_rng(2).integers(0, 40, noisy.image.shape)
+    (sharp,) = rows_of([face()], [noisy], min_quality=0.05)[0]["faces"]
+    assert sharp["weight"] > 0.05 > flat["weight"]
+    assert sharp["label"] == "real"
 
 
 def test_faces_are_marked_and_the_worst_moments_kept():
