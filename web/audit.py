@@ -20,7 +20,9 @@ class AuditEntry(Document):
     by: str = Field(description="Id of an API key; shell: a command beside the database.")
     by_name: str | None = Field(description="What the key is called.")
     tenant: str | None = Field(description="Whose key it is.")
-    action: str = Field(description="pause, resume, worker.drain, model.activate, dead.replay, key.revoke, ...")
+    action: str = Field(
+        description="pause, resume, worker.drain, model.add, model.activate, dead.replay, key.revoke, ..."
+    )
     target: Mapping[str, Any]
 
 

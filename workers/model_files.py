@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,7 @@ from pipeline.models.shelf import FolderShelf
 from storage.errors import ObjectNotFound
 from storage.model_rows import ModelVersion
 from storage.objects.port import ObjectStore, Tick, no_tick
+from workers.scratch import ScratchUnavailable
 
 
 class Versions(Protocol):
@@ -90,7 +92,7 @@ class ModelFiles:
     def weights(self, package: Package, tick: Tick = no_tick) -> Path:
         """Return the weights as a local file with the right digest, fetching them if need be.
 
-        Raises: ModelUnavailable, ObjectStoreUnavailable, and what ``tick`` raises.
+        Raises: ModelUnavailable, ObjectStoreUnavailable, ScratchUnavailable, and what ``tick`` raises.
         """
         if package.row is None:
             return self._beside(package)
@@ -130,9 +132,9 @@ class ModelFiles:
 
     def _fetch(self, key: str, path: Path, row: ModelVersion, tick: Tick) -> None:
         """Copy weights from the store into the cache: whole and with the right digest, or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".fetch-{os.getpid()}-{uuid4().hex}")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             stored = self._objects.fetch(key, temporary, tick=tick)
             if stored.sha256 != row.digest:
                 raise ModelUnavailable(
@@ -146,5 +148,8 @@ class ModelFiles:
                 f"the weights of {row.name} {row.version} are not in the object store any more",
                 advice="Add them again as a new version.",
             ) from error
+        except OSError as error:
+            raise ScratchUnavailable(f"the cache of models on this worker's disk is full or broken: {error}") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)

@@ -7,11 +7,28 @@ import io
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from pipeline.spec import PipelineSpec
 from storage.model_checks import CheckResult, ModelChecks
-from tests.integration.api_bed import Api
+from tests.integration.api_bed import PNG, Api
 
+#: a pipeline with two models, one of them optional
+DETECT = PipelineSpec(
+    name="detect",
+    description="What is there.",
+    accepts=("image",),
+    params_schema={
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "detector": {"type": "string", "default": "helmets"},
+            "second": {"type": ["string", "null"], "default": None},
+        },
+    },
+    models={"detector": ("detect", "segment"), "second": ("classify",)},
+)
 WEIGHTS = b"weights of a model" * 1000
 DIGEST = hashlib.sha256(WEIGHTS).hexdigest()
 CARD = """
@@ -154,3 +171,42 @@ def test_what_was_added_activated_and_rolled_back_is_written_down(api: Api) -> N
     assert told == [
         ("model.add", "1"), ("model.add", "2"), ("model.activate", "2"), ("model.rollback", "1"), ("model.add", "3"),
     ]  # fmt: skip
+
+
+def test_a_job_is_pinned_to_what_is_active_and_refused_where_nothing_may_serve(api: Api) -> None:
+    api.services.registry.register_pipeline("detect", spec_version=1, lane="cpu", spec=DETECT.as_json())
+    add(api)
+    early = api.submit(PNG, pipeline="detect")
+    assert (early.status_code, early.get_json()["code"]) == (409, "model.inactive")
+    assert list(api.services.objects.list("inputs/")) == []
+    lines = b'{"batch": {"defaults": {"pipeline": "detect"}}}\n{"key": "a", "url": "https://example.org/a.jpg"}\n'
+    batch = api.post("/v1/batches", data=lines, headers={"Content-Type": "application/x-ndjson"}).get_json()
+    items = api.get(f"/v1/batches/{batch['id']}/items").get_json()["items"]
+    assert [item["error"]["code"] for item in items] == ["model.inactive"]
+    checked(api)
+    job = api.submitted(PNG, pipeline="detect", params='{"second": "unheard-of"}')
+    pin = {"version": "1", "digest": DIGEST}
+    assert job["models"] == [{"name": "helmets", **pin}]
+    add(api, version="2")
+    checked(api)
+    api.post("/v1/models/helmets/activate", json={"version": "2"})
+    for params, version in (({"second": "unheard-of"}, "1"), ({}, "2"), (None, "2")):
+        api.post(f"/v1/jobs/{job['id']}/cancel")
+        body = {} if params is None else {"params": params}
+        again = api.post(f"/v1/jobs/{job['id']}/replay", json=body)
+        assert (again.status_code, again.get_json()["models"][0]["version"]) == (202, version)
+
+
+def test_jobs_of_two_versions_never_look_alike(api: Api) -> None:
+    api.services.registry.register_pipeline("detect", spec_version=1, lane="cpu", spec=DETECT.as_json())
+    ids = []
+    for version in ("1", "2"):
+        add(api, version=version)
+        checked(api)
+        api.post("/v1/models/helmets/activate", json={"version": version})
+        ids += [api.submitted(PNG, pipeline="detect")["id"] for _ in range(2)]
+    with api.services.database.transaction() as connection:
+        rows = connection.execute(text("SELECT batch_key FROM jobs ORDER BY id")).scalars().all()
+    assert (rows[0], rows[2]) == (rows[1], rows[3])
+    assert rows[0] != rows[2]
+    assert len(set(ids)) == 4

@@ -24,6 +24,7 @@ from tests.model_packages import brightness_classifier, write_card
 from tests.services import REPOSITORY
 from workers.model_files import ModelFiles, Package
 from workers.model_shelf import VersionShelf, runs_on_gpu
+from workers.scratch import ScratchUnavailable
 
 GREY = np.full((8, 8, 3), 150, dtype=np.uint8)
 
@@ -120,6 +121,13 @@ def test_a_version_that_is_nowhere_says_so(world: World, tmp_path: Path) -> None
     with pytest.raises(ModelUnavailable, match="cannot be had"):
         label(world.shelf(), pin)
     assert not [file for file in world.cache.rglob("*") if file.is_file()]
+
+
+def test_a_disk_that_takes_no_weights_is_nobodys_fault(world: World, tmp_path: Path) -> None:
+    pin = world.add(brightness_classifier(tmp_path / "2", version="2"))
+    world.cache.write_text("a file where the cache should be")
+    with pytest.raises(ScratchUnavailable, match="full or broken"):
+        label(world.shelf(), pin)
 
 
 def test_a_card_of_a_newer_release_is_told_as_such(world: World, tmp_path: Path) -> None:
