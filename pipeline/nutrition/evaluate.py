@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from pipeline.cage import Cage
 from pipeline.evaluating import Figure, Report, Table
 from pipeline.models.base import ModelShelf
-from pipeline.nutrition.compare import eaten_between
-from pipeline.nutrition.tray_truth import NAME, TRAYS, ShelfBeside, food_ids, mask, photo, true_shares, write_card
+from pipeline.nutrition.tray_evaluation import Case, figures, masks_shelf, photo_cases, shares, table
+from pipeline.nutrition.tray_truth import NAME, food_ids, mask, true_shares
 from pipeline.pipelines.nutrition import Nutrition
 from pipeline.run import Work, plan_input, run_works
 from pipeline.spec import canonical_params
@@ -28,29 +27,25 @@ CLIPS: Sequence[tuple[str, Mapping[str, Any], str]] = (
 )
 #: clips made of tray photos: the tray and the photo they end with
 TRAY_CLIPS = (("meal_tray1_before_after.mp4", "tray1", "leftover2"), ("meal_tray4_zoom.mp4", "tray4", "leftover1"))
-Shares = dict[str, float]
 
 
 def evaluate(data: Path, shelf: ModelShelf) -> Report:
     """Return the report; ``data`` is the folder of test data. Raises: PipelineError."""
     fruit = evaluated(data / "images" / "food" / "fruit.jpg", {}, shelf)
     clips = [(clip, evaluated(data / "videos" / clip, given, shelf), truth) for clip, given, truth in CLIPS]
-    with tempfile.TemporaryDirectory() as folder:
-        write_card(data, Path(folder))
-        beside = ShelfBeside(shelf, Path(folder))
+    with masks_shelf(data, shelf) as beside:
         trays = [
             (name, tray, evaluated(data / "videos" / name, MASKED | COMPARED, beside)) for name, tray, _ in TRAY_CLIPS
         ]
-        cases = _cases(data, beside, trays)
-        beside.close()
+    cases = [*_clip_cases(data, trays), *photo_cases(data, shelf)]
     return Report(
         "nutrition",
-        [*_fruit_figures(fruit), *_tray_figures(data, cases, trays)],
+        [*_fruit_figures(fruit), *figures(cases), _once_figure(data, trays)],
         [
             _items_table("fruit.jpg, FastestDet", fruit),
             _clips_table(clips),
             _once_table(data, trays),
-            _eaten_table(cases),
+            table(cases),
         ],
         notes=(
             "FastestDet with the pipeline's own min_score of 0.6, frames at most 640 wide, every fifth frame (of the "
@@ -58,7 +53,9 @@ def evaluate(data: Path, shelf: ModelShelf) -> Report:
             f"{NAME}: a card of task segment whose network finds which tray photo a frame shows and lays that photo's "
             "mask on it; its findings reach the pipeline as any segmenter's do. True shares come from the masks at "
             "full size: 1 - pixels after / pixels before, at least 0. No weighed meals are in the test data.",
-            "meal_tray4_zoom.mp4 zooms, so its areas grow; its shares are told and not held to the bar.",
+            "meal_tray4_zoom.mp4 zooms, so its areas grow; it is told and not held to the bar, nor is comparing by the "
+            "plates that FastestDet sees: its boxes of plates are up to a quarter off.",
+            "Outlines that are off show how good a segmenter must be; the masks themselves are held to the bar.",
             "Nothing is random.",
         ),
     )
@@ -79,28 +76,17 @@ def evaluated(path: Path, given: Mapping[str, Any], shelf: ModelShelf) -> dict[s
     return pipeline.summarize(rows, plan.media, params)
 
 
-def _cases(data: Path, shelf: ModelShelf, trays: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[_Case]:
-    """Return (what was compared, held to the bar, true shares, measured shares) of each clip and pair of photos."""
-    cases: list[_Case] = []
-    for (name, tray, after), (_, _, found) in zip(TRAY_CLIPS, trays, strict=True):
-        cases.append((name, "zoom" not in name, true_shares(data, tray, after), _shares(found)))
-    for tray, (before, *later) in TRAYS.items():
-        for after in later:
-            found = eaten_between(photo(data, tray, before), photo(data, tray, after), MASKED, shelf)
-            cases.append((f"{tray}: {before}, {after}", True, true_shares(data, tray, after), _shares(found)))
-    return cases
-
-
-_Case = tuple[str, bool, Shares, Shares]
-
-
-def _shares(found: Mapping[str, Any]) -> Shares:
-    return {one["label"]: one["eaten_share"]["value"] for one in found["eaten"]["items"]}
-
-
-def _points(truth: Shares, found: Shares) -> list[float]:
-    """Return how far off each food's share is, in points; a food that was not told is 100 off."""
-    return [100 * abs(found[label] - share) if label in found else 100.0 for label, share in truth.items()]
+def _clip_cases(data: Path, trays: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Case]:
+    return [
+        Case(
+            "clip that zooms" if "zoom" in name else "clip",
+            name,
+            "zoom" not in name,
+            true_shares(data, tray, after),
+            shares(found),
+        )
+        for (name, tray, after), (_, _, found) in zip(TRAY_CLIPS, trays, strict=True)
+    ]
 
 
 def _fruit_figures(found: Mapping[str, Any]) -> list[Figure]:
@@ -118,16 +104,9 @@ def _fruit_figures(found: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
-def _tray_figures(
-    data: Path, cases: Sequence[_Case], trays: Sequence[tuple[str, str, Mapping[str, Any]]]
-) -> list[Figure]:
-    held = [points for _, counts, truth, found in cases if counts for points in _points(truth, found)]
+def _once_figure(data: Path, trays: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
     wrong = sum(not right for _, tray, found in trays for *_, right in _counts(data, tray, found))
-    return [
-        Figure("eaten share with masks: worst food", max(held), 15, unit="points"),
-        Figure("eaten share with masks: mean over foods", sum(held) / len(held), unit="points"),
-        Figure("meal clips with masks: foods not counted exactly once", wrong, 0),
-    ]
+    return Figure("meal clips with masks: foods not counted exactly once", wrong, 0)
 
 
 def _counts(data: Path, tray: str, found: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
@@ -174,15 +153,6 @@ def _once_table(data: Path, trays: Sequence[tuple[str, str, Mapping[str, Any]]])
         for label, count, right in _counts(data, tray, found)
     ]
     return Table("Meal clips with masks: each food once", ("clip", "food", "count", "once", "grams"), rows)
-
-
-def _eaten_table(cases: Sequence[_Case]) -> Table:
-    rows = [
-        (name, label, f"{truth[label]:.1%}", f"{found[label]:.1%}" if label in found else "not told", f"{off:.1f}")
-        for name, _, truth, found in cases
-        for label, off in zip(truth, _points(truth, found), strict=True)
-    ]
-    return Table("Eaten share with masks", ("compared", "food", "true", "measured", "points off"), rows)
 
 
 def _grams(found: Mapping[str, Any], label: str) -> str:

@@ -78,8 +78,11 @@ def true_shares(data: Path, tray: str, after: str) -> dict[str, float]:
     }
 
 
-def write_card(data: Path, folder: Path) -> Path:
-    """Write the segmenter of all trays' photos and masks, shrunk to SEEN, as a model package; return its folder."""
+def write_card(data: Path, folder: Path, *, off_pixels: int = 0) -> Path:
+    """Write the segmenter of all trays' photos and masks, shrunk to SEEN, as a model package; return its folder.
+
+    off_pixels: how many pixels of SEEN the outlines are too tight before the meal and too wide after.
+    """
     home = folder / NAME
     home.mkdir(parents=True)
     pairs = [(tray, name) for tray, names in TRAYS.items() for name in names]
@@ -87,13 +90,29 @@ def write_card(data: Path, folder: Path) -> Path:
     np.savez_compressed(
         home / "masks.npz",
         photos=np.stack([cv2.resize(one, SEEN, interpolation=cv2.INTER_AREA) for one in photos]),
-        masks=np.stack([cv2.resize(mask(data, *pair), SEEN, interpolation=cv2.INTER_NEAREST) for pair in pairs]),
+        masks=np.stack([_worn(mask(data, *pair), off_pixels, before=pair[1] == "food_image") for pair in pairs]),
     )
     names = food_ids(data)
     labels = json.dumps([names[number] for number in sorted(names)])
     text = CARD.format(name=NAME, width=SEEN[0], height=SEEN[1], labels=labels)
     (home / "model.toml").write_text(text, encoding="utf-8")
     return home
+
+
+def _worn(full: NDArray[np.uint8], off_pixels: int, *, before: bool) -> NDArray[np.uint8]:
+    """Return a mask at SEEN with outlines moved in, or out over what is no food: uint8, (480, 640)."""
+    small = np.asarray(cv2.resize(full, SEEN, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    if not off_pixels:
+        return small
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * off_pixels + 1, 2 * off_pixels + 1))
+    worn = np.zeros_like(small) if before else small.copy()
+    for number in range(1, int(small.max()) + 1):
+        one = (small == number).astype(np.uint8)
+        if before:
+            worn[cv2.erode(one, brush) > 0] = number
+        else:
+            worn[(cv2.dilate(one, brush) > 0) & (worn == 0)] = number
+    return worn
 
 
 def _grey(path: Path) -> NDArray[np.uint8]:

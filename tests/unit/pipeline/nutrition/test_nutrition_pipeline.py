@@ -17,6 +17,7 @@ from pipeline.nutrition.tray_truth import NAME, ShelfBeside, photo, true_shares,
 from pipeline.pipelines.nutrition import Nutrition
 from pipeline.spec import ParamsInvalid
 from tests.fakes.fake_shelf import FakeShelf, card_of
+from tests.services import REPOSITORY
 from tests.unit.pipeline.nutrition.made import by_label, params, row, summary
 
 
@@ -154,6 +155,11 @@ def test_fruit_is_apples_an_orange_and_one_bunch_of_bananas_with_their_rows(shar
     assert found["orange"]["count"]["value"] == 1
     assert found["banana"]["bunches"] == 1
     assert [found[label]["source"]["ndb_no"] for label in ("apple", "banana", "orange")] == ["09003", "09040", "09200"]
+
+
+def test_the_drawn_example_is_two_apples_and_an_orange(shelf):
+    found = by_label(evaluated(REPOSITORY / "examples/meal.png", {}, shelf))
+    assert {label: one["count"]["value"] for label, one in found.items()} == {"apple": 2, "orange": 1}
 
 
 def test_eaten_shares_of_a_tray_follow_its_masks_given_by_a_segmenter(shared, shelf, tmp_path):
