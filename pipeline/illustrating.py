@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -40,7 +40,8 @@ MOMENT_SIDE, THUMBNAIL_SIDE = 1920, 480
 MAX_THUMBNAILS = 12
 #: added around a moment's box on each side, as a share of the box's longer side
 MARGIN = 0.25
-MAX_FILM_PICTURES = 3000
+#: sampled frames of a film; the frames between are added where that makes at most so many
+MAX_FILM_PICTURES, MAX_EVERY_FRAME = 3000, 9000
 MAX_FILM_BYTES = 256 * 1024**2
 _JPEG = {"quality": 90, "subsampling": 0}
 
@@ -88,7 +89,7 @@ class Illustrated:
 
 def wishes(pipeline: Pipeline, params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what the params ask for and the pipeline can show: of ``annotated``, ``thumbnails``."""
-    asked = params.get("artifacts") or ()
+    asked = {"annotated" if name == "every_frame" else name for name in params.get("artifacts") or ()}
     return tuple(name for name, (method, _) in _MAKERS.items() if name in asked and hasattr(pipeline, method))
 
 
@@ -147,14 +148,16 @@ class _Studio:
         for number, moment in enumerate(moments, start=1):
             by_frame.setdefault(moment.index, []).append((number, moment))
         found: dict[int, Artifact] = {}
+        stopped = False
         with closing(self._frames(sorted(by_frame), MOMENT_SIDE)) as frames:
             for frame in frames:
                 for number, moment in by_frame[frame.index]:
                     cut = _fitting(_cut_out(frame, moment.box), THUMBNAIL_SIDE)
                     found[number] = self._save(f"thumbnail-{number:02d}.jpg", cut, plain_text(moment.caption))
-                if self._enough():
+                stopped = self._enough()
+                if stopped:
                     break
-        if len(found) < len(moments):
+        if stopped and len(found) < len(moments):
             self._shorten(f"{len(found)} of {len(moments)} thumbnails")
         return [found[number] for number in sorted(found)]
 
@@ -165,44 +168,50 @@ class _Studio:
         return [self._save("annotated.jpg", image, _count(marks, "mark"))]
 
     def _film(self) -> list[Artifact]:
-        """Pictures that were looked at, each standing until the next; those passed over look like the one before."""
-        places, total, end_seconds = self._film_places()
+        """Frames that were looked at, each standing until the next; or every frame, with the last row's marks."""
+        places, told, end_seconds = self._film_places()
+        if not len(places):
+            return []
         path, first, last = self._folder / "annotated.mp4", 0.0, 0.0
-        by_place = self._rows_at(places)
+        rows, stopped = _Following(self._shown.rows()), False
         with (
             Film(path, frame_rate=self._shown.media.frame_rate) as film,
             closing(self._frames(places, FILM_SIDE)) as frames,
         ):
             for frame in frames:
-                row = next(row for row in by_place if row["index"] == frame.index)
-                last = row["pts_seconds"]
+                last = frame.pts_seconds
                 first = first if film.count else last
-                film.add(self._drawn(row, frame, FILM_SIDE)[0], last)
-                if self._enough() or film.size_bytes > MAX_FILM_BYTES:
+                film.add(self._drawn(rows.at(frame.index), frame, FILM_SIDE)[0], last)
+                stopped = self._enough() or film.size_bytes > MAX_FILM_BYTES
+                if stopped:
                     break
-            whole = film.count == len(places)
-            film.close(end_seconds if whole else None)
-        if not whole:
+            film.close(None if stopped else end_seconds)
+        if stopped:
             self._shorten(f"a film of {film.count} of {len(places)} pictures, up to second {last:g}")
-        caption = f"{film.count} of {total} sampled frames, from second {first:g} on"
+        if not film.count:  # what could be decoded for the rows cannot be any more
+            return []
+        caption = f"{film.count} of {told}, from second {first:g} on"
         return [Artifact(path.name, "video/mp4", path, caption)]
 
-    def _film_places(self) -> tuple[Sequence[int], int, float]:
-        """Return the frames of a film, how many rows there are, and when the last one ends."""
+    def _film_places(self) -> tuple[Sequence[int], str, float]:
+        """Return the frames of a film, of how many and which these are, and when the last one ends.
+
+        Frames that were passed over look like the one before, which stands for them.
+        """
         places, pace, total = array("q"), Pace(), 0
         for row in self._shown.rows():
             total += 1
             pace.step(row["pts_seconds"])
             if row.get("carried_from") is None:
                 places.append(row["index"])
+        if "every_frame" in self._shown.params["artifacts"] and total:
+            every = range(places[0], row["index"] + 1)
+            if len(every) <= MAX_EVERY_FRAME:
+                return every, f"{len(every)} frames", pace.end_seconds
         if len(places) > MAX_FILM_PICTURES:
             spread = np.linspace(0, len(places) - 1, MAX_FILM_PICTURES).round().astype(np.int64)
             places = array("q", [places[number] for number in spread.tolist()])
-        return places, total, pace.end_seconds
-
-    def _rows_at(self, places: Sequence[int]) -> Iterator[Row]:
-        wanted = set(places)
-        return (row for row in self._shown.rows() if row["index"] in wanted)
+        return places, f"{total} sampled frames", pace.end_seconds
 
     def _frames(self, places: Sequence[int], side: int) -> Generator[Frame, None, None]:
         """Yield frames from the cage, decoded one ahead; a tick after each."""
@@ -230,6 +239,20 @@ class _Studio:
 
     def _shorten(self, what: str) -> None:
         self.warnings.append({"code": "artifacts.shortened", "message": f"Time or room was used up: {what}."})
+
+
+class _Following:
+    """Rows in order, asked for by frames that rise: the row of a frame, or of the last sampled one before it."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = iter(rows)
+        self._now: Row = next(self._rows)
+        self._next = next(self._rows, None)
+
+    def at(self, index: int) -> Row:
+        while self._next is not None and self._next["index"] <= index:
+            self._now, self._next = self._next, next(self._rows, None)
+        return self._now
 
 
 _MAKERS: Mapping[str, tuple[str, Callable[[_Studio], list[Artifact]]]] = {

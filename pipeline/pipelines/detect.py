@@ -86,9 +86,11 @@ class Detect(OneModel):
         }
 
     def marks(self, row: Row, params: Params) -> Sequence[Mark]:
-        """Return the frame's objects: boxes with label and score, and keypoints where the model tells any."""
+        """Return the frame's objects: boxes with label and score, outlines and keypoints where the model tells any."""
         found = []
         for one in row["objects"]:
+            for ring in one.get("polygon", ()):
+                found.append(Mark("polygon", tuple((x, y) for x, y in ring), group=one["label"]))
             found.append(box_mark(one["box"], f"{one['label']} {one['score']:.0%}", one["label"]))
             if one.get("keypoints"):
                 found.append(Mark("points", tuple((x, y) for x, y in one["keypoints"]), group=one["label"]))

@@ -35,9 +35,10 @@ MODEL_NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
 #: for pipelines that have ``marks`` or ``moments``; see docs/howto/artifacts.md
 ARTIFACTS = {
     "type": "array",
-    "items": {"enum": ["annotated", "thumbnails"]},
+    "items": {"enum": ["annotated", "every_frame", "thumbnails"]},
     "uniqueItems": True,
     "default": [],
     "description": "Pictures to make of the result: annotated (the input with what was found drawn on it, a JPEG of a "
-    "still, an H.264 film of a video), thumbnails (the moments worth a look, at most 12). A film costs decoding again.",
+    "still, an H.264 film of a video's sampled frames), every_frame (the film has those between as well), thumbnails "
+    "(the moments worth a look, at most 12). A film costs decoding again.",
 }

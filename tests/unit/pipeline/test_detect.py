@@ -147,10 +147,12 @@ def test_a_summary_of_nothing_is_empty():
     assert (told["frames"], told["objects"], told["labels"]) == (0, 0, {})
 
 
-def test_a_frame_is_marked_with_every_object_and_its_keypoints():
-    row = {"objects": [thing("a", 0.5), {**thing("b", 0.875), "keypoints": [[1.0, 2.0], [3.0, 4.0]]}]}
+def test_a_frame_is_marked_with_every_object_its_outline_and_keypoints():
+    ring = [[1.0, 2.0], [3.0, 4.0], [5.0, 2.0]]
+    row = {"objects": [thing("a", 0.5), {**thing("b", 0.875), "keypoints": ring[:2], "polygon": [ring]}]}
     assert Detect().marks(row, params()) == [
         box_mark((1, 2, 3, 4), "a 50%", "a"),
+        Mark("polygon", ((1.0, 2.0), (3.0, 4.0), (5.0, 2.0)), group="b"),
         box_mark((1, 2, 3, 4), "b 88%", "b"),
         Mark("points", ((1.0, 2.0), (3.0, 4.0)), group="b"),
     ]

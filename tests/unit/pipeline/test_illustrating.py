@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipeline import illustrating
 from pipeline.cage import Cage
+from pipeline.drawing import colour_of
 from pipeline.errors import MediaError
 from pipeline.illustrating import Shown, illustrate, wishes
 from pipeline.marks import Moment, box_mark
@@ -173,3 +174,33 @@ def test_thumbnails_are_at_most_a_dozen(tmp_path, cage, clip):
     made = illustrate(shown(Seeing(moments), clip, cage, [row(0)], {"artifacts": ["thumbnails"]}), cage, tmp_path)
     assert [one.name for one in made.artifacts][-1] == "thumbnail-12.jpg"
     assert len(made.artifacts) == 12
+
+
+def test_every_frame_is_shown_with_the_marks_of_the_last_one_looked_at(tmp_path, cage, clip):
+    class Telling(Seeing):
+        def marks(self, row, params):
+            return [box_mark((40, 50, 60, 14), group=str(row["index"] // 10))]
+
+    params = {"artifacts": ["every_frame"]}
+    made = illustrate(shown(Telling(), clip, cage, [row(10), row(20), row(30)], params), cage, tmp_path)
+    found, length = pictures(made.artifacts[0].path)
+    assert [read_barcode(picture) for _, picture in found] == list(range(10, 31))
+    assert [time for time, _ in found] == pytest.approx([number / 25 for number in range(21)], abs=2e-5)
+    assert length == pytest.approx(20 / 25 + 10 / 25, abs=2e-5)
+    seen = [picture[50, 60].astype(int) for _, picture in found]
+    for number, colour in ((9, colour_of("1")), (10, colour_of("2")), (19, colour_of("2")), (20, colour_of("3"))):
+        assert abs(seen[number] - colour).max() < 60, number
+    assert made.artifacts[0].caption == "21 of 21 frames, from second 0.4 on"
+
+
+def test_too_many_frames_leave_the_film_with_the_sampled_ones(tmp_path, cage, clip, monkeypatch):
+    monkeypatch.setattr(illustrating, "MAX_EVERY_FRAME", 20)
+    rows = [row(10), row(20), row(30)]
+    made = illustrate(shown(Seeing(), clip, cage, rows, {"artifacts": ["every_frame"]}), cage, tmp_path)
+    assert [read_barcode(picture) for _, picture in pictures(made.artifacts[0].path)[0]] == [10, 20, 30]
+    assert made.artifacts[0].caption.startswith("3 of 3 sampled frames")
+
+
+def test_a_video_without_a_single_row_gives_no_film_and_no_fault_of_ours(tmp_path, cage, clip):
+    made = illustrate(shown(Seeing(), clip, cage, [], {"artifacts": ["annotated"]}), cage, tmp_path)
+    assert (made.artifacts, [one["code"] for one in made.warnings]) == ([], [])
