@@ -14,11 +14,12 @@ from pipeline.media import MediaInfo
 from pipeline.models.base import Model, ModelShelf
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import Modelled
-from pipeline.pipelines.schemas import MODEL_NAME_PATTERN, WIDTH, integer, number, params_schema
+from pipeline.pipelines.schemas import ARTIFACTS, MODEL_NAME_PATTERN, WIDTH, integer, number, params_schema
 from pipeline.spec import PipelineSpec
 
 PARAMS_SCHEMA = params_schema(
     width=WIDTH | {"default": 1280},
+    artifacts=ARTIFACTS,
     detector={
         "type": ["string", "null"],
         "default": "yunet",
