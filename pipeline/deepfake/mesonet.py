@@ -93,19 +93,20 @@ class MesoForward:
 
     def __init__(self, network: MesoNet, device: str) -> None:
         self._device = torch.device(device)
-        self._network: MesoNet | None = network.eval().to(self._device)
+        #: what ``models export`` converts
+        self.module: MesoNet | None = network.eval().to(self._device)
 
     def __call__(self, batch: NDArray[np.float32]) -> Outputs:
         """Return ``p_real``, float32, (n, 1), of crops as float32, (n, 3, 256, 256)."""
-        if self._network is None:
+        if self.module is None:
             raise ModelError("the network was closed")
         with torch.inference_mode():
-            found = self._network(torch.from_numpy(batch).to(self._device))
+            found = self.module(torch.from_numpy(batch).to(self._device))
         return {"p_real": found.float().cpu().numpy()}
 
     def close(self) -> None:
         """Free the network and give its memory back to the device."""
-        self._network = None
+        self.module = None
         if self._device.type != "cpu":
             torch.cuda.empty_cache()
 

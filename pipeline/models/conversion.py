@@ -44,15 +44,19 @@ def to_onnx(module: Any, sample: Floats, names: Sequence[str], target: Path, *, 
         )  # fmt: skip
 
 
-def to_torchscript(module: Any, sample: Floats, target: Path) -> None:
-    """Write a torch module as TorchScript, traced with ``sample``, float32, (n, ...). Raises: ModelError."""
+def to_torchscript(module: Any, sample: Floats, names: Sequence[str], target: Path) -> None:
+    """Write a torch module as TorchScript, traced with ``sample``, float32, (n, ...), outputs named as ``names``.
+
+    Raises: ModelError.
+    """
     import torch  # noqa: PLC0415 - as above
 
     jit: Any = torch.jit  # Any: it carries no types
     with _quietly("to TorchScript"), torch.inference_mode():
         traced = module
         if not isinstance(module, torch.jit.ScriptModule):
-            traced = jit.trace(module, torch.from_numpy(sample), strict=False, check_trace=False)
+            wrapped = _as_dict(torch, module, names)
+            traced = jit.trace(wrapped, torch.from_numpy(sample), strict=False, check_trace=False)
         jit.save(traced, str(target))
 
 
@@ -63,10 +67,15 @@ def to_int8(source: Path, target: Path, calibration: Sequence[Floats]) -> str:
     slower for convolutions and needs no pictures. Raises: ModelError.
     """
     with _quietly("to int8"), tempfile.TemporaryDirectory(prefix="framequeue-") as scratch:
-        from onnxruntime import quantization  # noqa: PLC0415 - needs onnx, which only conversions do
+        import onnx  # noqa: PLC0415 - only conversions need it
+        from onnxruntime import quantization  # noqa: PLC0415 - as onnx
 
         prepared = Path(scratch) / "prepared.onnx"
         quantization.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        graph: Any = onnx.load(str(prepared))
+        del graph.graph.value_info[:]  # shapes of what is about to be replaced; they would be held against it
+        onnx.save(graph, str(prepared))
+        opset = max((one.version for one in graph.opset_import if one.domain in {"", "ai.onnx"}), default=1)
         if not calibration:
             quantization.quantize_dynamic(str(prepared), str(target), weight_type=quantization.QuantType.QUInt8)
             return "dynamic"
@@ -75,7 +84,7 @@ def to_int8(source: Path, target: Path, calibration: Sequence[Floats]) -> str:
             str(target),
             _reader(quantization.CalibrationDataReader, prepared, calibration),
             quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
+            per_channel=opset >= 13,  # older graphs cannot say which axis the scales belong to
         )
         return "static"
 
@@ -107,6 +116,23 @@ def _as_tuple(torch: Any, module: Any, names: Sequence[str]) -> Any:
             return tuple(found[name] for name in names) if isinstance(found, dict) else found
 
     return Tuple()
+
+
+def _as_dict(torch: Any, module: Any, names: Sequence[str]) -> Any:
+    """Return a module that gives its outputs by name."""
+    inner = _as_tuple(torch, module, names)
+
+    class Dict(torch.nn.Module):  # type: ignore[misc]  # as above
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Any) -> Any:
+            found = self.inner(x)
+            values = (found,) if isinstance(found, torch.Tensor) else found
+            return dict(zip(names, values, strict=True))
+
+    return Dict()
 
 
 @contextmanager

@@ -83,7 +83,8 @@ def same_findings(
 ) -> Equality:
     """Compare the best finding on each picture, as a quantized copy can only be nearly equal.
 
-    Two pictures without a finding agree. Raises: ModelError.
+    Of detectors and segmenters only findings count that a job is told (``min_score`` of the card); two pictures without
+    one agree. Raises: ModelError.
     """
     batch = network_input(one.card, pictures)
     difference, _ = _difference(one.run(batch), other.run(batch), one.card)
@@ -92,7 +93,10 @@ def same_findings(
             f"{one.card.name}: a quantized copy of a network without findings cannot be judged here",
             advice="Evaluate the pipeline that uses it with the copy.",
         )
-    pairs = [(_best(a), _best(b)) for a, b in zip(one.predict(pictures), other.predict(pictures), strict=True)]
+    floor = 0.0 if one.card.task == "classify" else one.card.output.min_score
+    pairs = [
+        (_best(a, floor), _best(b, floor)) for a, b in zip(one.predict(pictures), other.predict(pictures), strict=True)
+    ]
     agreement = sum(a[0] == b[0] for a, b in pairs) / len(pairs)
     moved = sum(abs(a[1] - b[1]) for a, b in pairs) / len(pairs)
     return Equality(
@@ -107,8 +111,9 @@ def same_findings(
     )
 
 
-def _best(findings: Sequence[Mapping[str, Any]]) -> tuple[str | None, float]:
-    return (findings[0]["label"], float(findings[0]["score"])) if findings else (None, 0.0)
+def _best(findings: Sequence[Mapping[str, Any]], floor: float) -> tuple[str | None, float]:
+    told = findings and findings[0]["score"] >= floor
+    return (findings[0]["label"], float(findings[0]["score"])) if told else (None, 0.0)
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any], card: ModelCard) -> tuple[float, float]:

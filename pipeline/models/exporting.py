@@ -90,10 +90,10 @@ def _converted(
         )
     batch = network_input(card, samples(card, 2))
     batch = batch if original.fixed_batch is None else np.repeat(batch[:1], original.fixed_batch, axis=0)
-    if to == "torchscript":
-        to_torchscript(module, batch, target)
-        return "traced"
     names = list(original.run(batch))
+    if to == "torchscript":
+        to_torchscript(module, batch, names, target)
+        return "traced"
     if to == "onnx":
         to_onnx(module, batch, names, target, free_batch=original.fixed_batch is None)
         return "exported"

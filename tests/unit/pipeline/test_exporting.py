@@ -115,7 +115,7 @@ PICTURES = [np.random.default_rng(n).integers(0, 256, (40, 50, 3), dtype=np.uint
 
 @pytest.mark.parametrize(
     ("runtime", "to"),
-    [("export", "onnx"), ("python", "torchscript"), ("python", "int8"), ("torchscript", "onnx")],
+    [("export", "onnx"), ("export", "int8"), ("python", "torchscript"), ("python", "int8"), ("torchscript", "onnx")],
 )
 def test_a_copy_in_another_format_tells_the_same_and_is_a_package_of_its_own(packages, tmp_path, runtime, to):
     shelf = shelf_of(packages, cache=tmp_path)
