@@ -73,20 +73,18 @@ def evaluate(data: Path, shelf: ModelShelf) -> Report:
             Table(
                 "P(fake) of the portraits by each published network",
                 ("file", *NETWORKS),
-                [(path, *(_scores(run.summary(path, classifier=name)) for name in NETWORKS)) for path in
-                 (*LABELLED, *PORTRAITS)],
+                run.table((*LABELLED, *PORTRAITS), [{"classifier": name} for name in NETWORKS]),
             ),
             Table(
                 "P(fake) of the labelled crops by how they are cut",
                 ("file", "whole (the default for such a picture)", "aligned as MesoNet's authors did", "crop 2.2",
                  "crop 3.6"),
-                [(path, *(_scores(run.summary(path, **given)) for given in CUTS)) for path in LABELLED],
+                run.table(tuple(LABELLED), CUTS),
             ),
             Table(
-                "P(fake) by the width of the frames",
-                ("file", "320", "640", "1280"),
-                [(path, *(_scores(run.summary(path, width=width)) for width in (320, 640, 1280))) for path in
-                 PORTRAITS],
+                "P(fake), and quality in brackets, as a picture is shrunk to so many pixels across",
+                ("file", *map(str, WIDTHS)),
+                run.table((*LABELLED, *PORTRAITS), [{"width": width} for width in WIDTHS], "quality"),
             ),
         ]  # fmt: skip
     return Report("deepfake", _figures(told, check), tables, _NOTES)
@@ -167,6 +165,10 @@ class _Runs:
                 raise result.error
             rows.extend(result.rows)
         return pipeline.summarize(rows, plan.media, params)
+
+    def table(self, paths: Sequence[str], variants: Sequence[Mapping[str, Any]], *fields: str) -> list[tuple[str, ...]]:
+        """Return a row per file: the scores of its faces under each of the variants' parameters."""
+        return [(path, *(_scores(self.summary(path, **given), *fields) for given in variants)) for path in paths]
 
 
 @dataclass
