@@ -30,6 +30,7 @@ _TEXT = ("What does it say?", "What is written on the sign?", "What's the text i
 _UNANSWERABLE = (
     "How many dragons are there?", "What colour is the piano?", "Who made this picture?", "Why is it there?",
     "Where is the lighthouse?", "Is there a unicorn?", "What is the weather like tomorrow?", "What does the piano say?",
+    "What colour is the giraffe?", "Where is the bus?", "Is the zebra left of the giraffe?",
 )  # fmt: skip
 
 
@@ -78,7 +79,8 @@ def is_right(asked: Asked, answer: str) -> bool:
 
 
 def _count(picture: Composed, random: Generator) -> Asked:
-    label = str(random.choice(picture.labels))
+    here = sorted({thing["label"] for thing in picture.things})
+    label = str(random.choice(here if here and random.random() < 0.75 else picture.labels))
     count = sum(thing["label"] == label for thing in picture.things)
     return Asked("count", _of(random, _COUNT).format(many=said(label, 2)), str(count))
 

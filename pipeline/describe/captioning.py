@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,10 +28,32 @@ def caption_of(scene: Scene) -> str:
         words = _enumerated(parts)
         if len(scene.things) == 1 and _share(scene.things[0], scene) >= CLOSE_UP:
             words = f"a close-up of {_group(scene.things[0]['label'], scene.things, None)}"
-        sentences.append(words[0].upper() + words[1:] + ".")
+        sentences.append(f"{_capital(words)}.")
     if any(_is_word(line) for line in scene.lines):
-        sentences.append(_text(scene, bool(groups)))
+        sentences.append(_reads(scene.lines, bool(groups)))
     return " ".join(sentences) or NOTHING
+
+
+def caption_of_video(
+    objects: Mapping[str, Mapping[str, Any]], lines: Sequence[Mapping[str, Any]], frames: int
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return a caption of what stays in a video, and its evidence: what a tenth of the frames show.
+
+    objects, lines: as ``over_time`` merges them. At least two frames must show it where
+    there are three or more; what flickers up is in the timeline alone.
+    """
+    enough = 1 if frames < 3 else max(2, math.ceil(frames / 10))
+    staying = [(label, one) for label, one in objects.items() if one["frames"] >= enough]
+    staying.sort(key=lambda item: (-item[1]["frames"], item[0]))
+    told = staying[:MAX_LABELS]
+    read = [line for line in lines if line["frames"] >= enough and _is_word(line)]
+    parts = [counted(label, one["max"], None if label == "person" else one["colour"]) for label, one in told]
+    sentences = [f"{_capital(_enumerated(parts))}."] if parts else []
+    if read:
+        sentences.append(_reads(read, bool(parts)))
+    evidence = [{"label": label, "score": one["best_score"], **_where(one)} for label, one in told]
+    evidence += [{"text": line["text"], "score": line["score"], **_where(line)} for line in read]
+    return " ".join(sentences) or NOTHING, evidence
 
 
 def kind_of(scene: Scene) -> str:
@@ -74,17 +97,25 @@ def _group(label: str, things: Sequence[Mapping[str, Any]], scene: Scene | None)
     return f"{words} in the {place}" if place == "centre" or " " in place else f"{words} at the {place}"
 
 
-def _text(scene: Scene, has_things: bool) -> str:
-    words = " ".join(line["text"] for line in scene.lines if _is_word(line)).split()
+def _reads(lines: Sequence[Mapping[str, Any]], has_things: bool) -> str:
+    words = " ".join(line["text"] for line in lines if _is_word(line)).split()
     quoted = " ".join(words[:MAX_WORDS]) + (" ..." if len(words) > MAX_WORDS else "")
-    if not has_things and len(scene.lines) >= PAGE_LINES:
-        return f"A page of text, {len(scene.lines)} lines, that begins: “{quoted}”"
+    if not has_things and len(lines) >= PAGE_LINES:
+        return f"A page of text, {len(lines)} lines, that begins: “{quoted}”"
     return f"{'There is text' if has_things else 'Text'} that reads: “{quoted}”"
 
 
 def _is_word(line: Mapping[str, Any]) -> bool:
     """Say whether a line is more than a single mark, which in a photograph is rarely text."""
     return sum(map(str.isalnum, line["text"])) > 1
+
+
+def _where(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {"box": one["box"], "index": one["index"]}
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _enumerated(parts: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from pipeline.models.base import ModelShelf
 from pipeline.pipelines.describe import Describe
 from pipeline.run import Work, plan_input, run_works
 
-#: pictures of the exam are made from this seed; while the system was made, seeds 1 to 9 were looked at and no other
-EXAM_SEED = 20_261
+#: pictures of the exam are made from this seed, which was not looked at before the system was done; seeds 1 to 9,
+#: 20,261 and 20,262 were
+EXAM_SEED = 20_263
 EXAM_PICTURES = 10
 #: bars on characters wrong; the receipts' is a target
 CLEAN_BAR, RECEIPT_BAR = 0.05, 0.15
@@ -78,7 +80,7 @@ _NOTES = (
     "the lines given twice in the truth of receipt_001.",
     "With spaces and case: the same without folding, on pages whose truth has them.",
     f"Exam: {EXAM_PICTURES} pictures from seed {EXAM_SEED}, shapes and cut-out things by turns, four questions each; "
-    "seeds 1 to 9 were used in development. An unanswerable question is right only if the answer is `unknown`.",
+    "seeds 1 to 9, 20261 and 20262 were used in development. What cannot be answered must be `unknown`.",
 )
 
 
@@ -105,8 +107,11 @@ def _texts(bench: _Bench, data: Path) -> tuple[dict[str, ErrorRate], Table]:
         boxes = _boxes(folder / f"{name}.boxes.csv")
         lines = bench.summary(folder / f"{name}.jpg", task="ocr")["lines"]
         pieces = [piece for line in lines for piece in line.get("pieces", [line])]
-        rates[name] = by_box(boxes, [(piece["text"], piece["box"]) for piece in pieces])
-        rows.append((name, str(len(boxes)), str(rates[name].characters), _percent(rates[name]), ""))
+        found = [(piece["text"], piece["box"]) for piece in pieces]
+        rates[name] = by_box(boxes, found)
+        undotted = by_box([(re.sub(r"\.{3,}", "", text), box) for text, box in boxes], found)
+        for label, rate in ((name, rates[name]), (f"{name}, leaders left out of the truth", undotted)):
+            rows.append((label, str(len(boxes)), str(rate.characters), _percent(rate), ""))
     return rates, Table("Text", ("picture", "lines", "characters", "wrong", "with spaces and case"), rows)
 
 

@@ -51,8 +51,8 @@ def look_at(
 
 
 def _is_mark(text: str) -> bool:
-    """Say whether a text is a lone mark: what a reader makes of a shape, as O of a disc."""
-    return len(text) == 1
+    """Say whether a text is a lone mark or has no letter or digit: what a reader makes of shapes, as O of a disc."""
+    return len(text) == 1 or not any(map(str.isalnum, text))
 
 
 def _alike_any(box: Sequence[float], shapes: Sequence[Mapping[str, Any]]) -> bool:

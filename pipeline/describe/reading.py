@@ -13,8 +13,8 @@ from pipeline.describe.measuring import covered
 from pipeline.describe.pieces import Piece, Quad, Text, box_of
 from pipeline.describe.spacing import spaced
 
-#: the short side is enlarged to this, at most by ENLARGE: small text is found better (measured: 8.0 to 11.2 % of the
-#: characters of a receipt wrong without, 0.0 % more on clean pages)
+#: the short side is enlarged to this, at most by ENLARGE: twice finds more on one receipt and loses a letter on a clean
+#: page, see docs/pipelines/describe.md
 SHORT_SIDE = 736
 ENLARGE = 1.5
 #: the longest side searched in one go, pixels; larger pages are searched shrunk to it and once more in bands

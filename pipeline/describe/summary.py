@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.describe.answering import MAX_EVIDENCE
+from pipeline.describe.captioning import caption_of_video
 from pipeline.describe.layout import joined
 from pipeline.describe.over_time import Answered, Lines, Things
 from pipeline.describe.parameters import questions_of
@@ -29,7 +30,7 @@ class Summary:
         self._scenes: dict[str, int] = {}
         self._frames = self._inferred = 0
         self._turned: int | None = None
-        self._best: tuple[int, str, list[dict[str, Any]]] | None = None
+        self._first_caption: tuple[str, list[dict[str, Any]]] | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add the next row."""
@@ -45,8 +46,7 @@ class Summary:
             self._scenes[row["scene"]] = self._scenes.get(row["scene"], 0) + 1
         if row.get("text") is not None:
             self._captions.add(seconds, row["text"])
-            if self._best is None or len(things) + len(row["lines"]) > self._best[0]:
-                self._best = (len(things) + len(row["lines"]), row["text"], row["evidence"])
+            self._first_caption = self._first_caption or (row["text"], row["evidence"])
         for asked, answer in zip(self._asked, row.get("answers", []), strict=False):
             asked.add(answer, seconds, index)
 
@@ -82,16 +82,18 @@ class Summary:
     def _text(self, lines: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
         """Return the text and what it stands on.
 
-        The caption of a video is that of the frame that shows most, or, where a model speaks, what it said for longest.
+        The caption of a video is of what stays in it, or, where a model speaks, what it said for longest.
         """
         if self._params["task"] == "ocr":
             return joined(lines), [text_evidence(line) for line in lines[:MAX_EVIDENCE]]
-        if self._params["task"] != "caption" or self._best is None:
+        if self._params["task"] != "caption" or self._first_caption is None:
             return None, []
         if self._params["model"] is not None and self._captions.seconds:
             longest = self._captions.seconds
             return min(longest, key=lambda text: (-longest[text], text)), []
-        return self._best[1], self._best[2]
+        if self._frames > 1:
+            return caption_of_video(self._things.told(), lines, self._frames)
+        return self._first_caption
 
     def _source(self) -> dict[str, Any]:
         if self._params["task"] == "ocr":
