@@ -40,6 +40,8 @@ class Meal:
         self._scene, self._window = Scene(), Window()
         self._span: list[float] = []
         self._longest = 0
+        self._frames = 0
+        self._compares = params["compare"] != "none"
         self._counted: dict[str, Counted] = {}
         self._others: dict[tuple[str, str], int] = {}
         self._first: Window | None = None
@@ -52,6 +54,7 @@ class Meal:
         """Take in the next row."""
         if self._cuts.step(row["look"]):
             self.cut()
+        self._frames += 1
         self._span = [*self._span[:1], row["pts_seconds"]]
         self._scene.add(row)
         self._window.add(extents_of(row, by_plate=self._params["compare"] == "before_after_by_plate"))
@@ -70,7 +73,7 @@ class Meal:
             "containers": self._told_others("containers"),
             "scale": {"plate_cm": self._scale.plate_cm.told(), "given": self._scale.given},
             "scenes": self.scenes,
-            "eaten": self._eaten(grams) if self._params["compare"] != "none" else None,
+            "eaten": self._eaten(grams) if self._compares and self._frames > 1 else None,
             "warnings": self._warnings(items),
         }
 
@@ -132,7 +135,9 @@ class Meal:
             found["nutrition.no_plate"] = "No plate was seen that areas could be measured by."
         if any(item["portion"]["by"] == "serving" for item in items):
             found["nutrition.usual_serving"] = "Some portions are a usual serving: nothing told their size."
-        if self._params["compare"] != "none" and not self._masked:
+        if self._compares and self._frames < 2:
+            found["nutrition.nothing_to_compare"] = "There is one picture only: nothing tells what was eaten."
+        elif self._compares and not self._masked:
             found["nutrition.boxes_not_masks"] = "Eaten shares come from boxes, not masks, and are rough."
         if self.truncated:
             found["nutrition.too_many_items"] = "More than 1,000 things in one scene: those seen least are not counted."
