@@ -8,13 +8,15 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipeline.pipelines.catalog import BUILT_IN
+
 
 class PipelineSettings(BaseSettings):
     """What the command line reads from the environment."""
 
     model_config = SettingsConfigDict(env_prefix="FQ_", extra="ignore", env_ignore_empty=True)
 
-    pipelines: str = Field(default="motion,detect,classify", description="Pipelines served: names, or module:Class.")
+    pipelines: str = Field(default=",".join(BUILT_IN), description="Pipelines served: names, or module:Class.")
     model_dir: Path | None = Field(default=None, description="Your own model packages: <name>/model.toml and weights.")
     model_mirror: str | None = Field(
         default=None, description="Folder or URL prefix with weights, asked before the cards' URLs."

@@ -180,7 +180,8 @@ def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any], shel
         if pipeline.spec.models:
             hand.checkpoint(hand.station.limits.load_seconds)
             for model in pipeline.models_used(params, shelf):
-                shelf.load(str(model["name"]))
+                if "bundled_with" not in model:
+                    shelf.load(str(model["name"]))
     except DeviceOutOfMemory as error:
         # no batch to halve: whoever has the device's memory may give it back
         raise ModelUnavailable(error.message, code=error.code, advice=error.advice) from error

@@ -124,9 +124,10 @@ def engine_facts() -> tuple[Mapping[str, Any], ...]:
     return tuple(
         {
             "name": path.stem,
-            "version": f"rapidocr-onnxruntime {version}",
+            "version": version,
             "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
             "licence": "Apache-2.0",
+            "bundled_with": f"rapidocr-onnxruntime {version}",
         }
         for path in sorted((Path(spec.origin).parent / "models").glob("*.onnx"))
     )

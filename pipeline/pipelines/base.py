@@ -53,4 +53,7 @@ class Pipeline(Protocol):
         """Return the job's summary from all rows in time order, in one pass and bounded memory."""
 
     def models_used(self, params: Params, shelf: ModelShelf) -> Sequence[Mapping[str, Any]]:
-        """Return name, version and digest of each model that the params lead to."""
+        """Return name, version and digest of each model that the params lead to.
+
+        One that comes with a library and not from the shelf says ``bundled_with`` which.
+        """

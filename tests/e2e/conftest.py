@@ -11,6 +11,7 @@ import pytest
 from bench.embedded import EmbeddedStack, running_stack
 from tests.fakes.http_source import Source, http_source
 from tests.fakes.webhook_receiver import Receiver, webhook_receiver
+from workers.settings import BUILT_IN_PIPELINES
 
 
 @pytest.hookimpl(wrapper=True)
@@ -44,7 +45,7 @@ def stack_settings(
 ) -> dict[str, str]:
     """Settings of test stacks: weights come from the test data, and go to a cache of this session."""
     return {
-        "FQ_PIPELINES": "motion,detect,classify,steps",
+        "FQ_PIPELINES": ",".join(BUILT_IN_PIPELINES),
         "FQ_MODEL_MIRROR": str(shared / "models"),
         # short segments, so that a clip of minutes already takes many
         "FQ_SEGMENT_SECONDS": "4",

@@ -209,6 +209,18 @@ def test_a_pipeline_without_its_weights_is_left_alone_while_others_go_on(world: 
     assert len(world.pipeline.batches[0]) == 1, "one segment was the trial"
 
 
+def test_what_comes_with_a_library_is_not_asked_of_the_shelf(world: World) -> None:
+    loaded: list[bool] = []
+    station = modelled(world, lambda: loaded.append(True))
+    world.pipeline.models_used = lambda *_: [  # type: ignore[method-assign,return-value]
+        {"name": "m"}, {"name": "reader", "bundled_with": "a library"},
+    ]  # fmt: skip
+    job = world.add("still")
+    world.work(**station)
+    assert world.queue.job(job).state == "succeeded"
+    assert loaded == [True]
+
+
 def test_a_device_without_room_for_the_model_charges_nobody(world: World) -> None:
     def loads() -> None:
         raise DeviceOutOfMemory("11 GiB wanted, 2 GiB free")

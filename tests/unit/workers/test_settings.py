@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from workers.settings import DispatcherSettings, WorkerSettings, settings_or_exit
+from pipeline.pipelines.catalog import BUILT_IN
+from workers.settings import BUILT_IN_PIPELINES, DispatcherSettings, WorkerSettings, settings_or_exit
 
 GOOD = {
     "FQ_DATABASE_URL": "postgresql://u:hidden-pw@h/d",
@@ -82,3 +83,7 @@ def test_a_class_with_a_dash_is_refused(good: pytest.MonkeyPatch) -> None:
     good.setenv("FQ_SIZE_CLASSES", "very-long")
     with pytest.raises(ValidationError, match="no dash"):
         WorkerSettings()  # type: ignore[call-arg]
+
+
+def test_workers_serve_every_built_in_pipeline_unless_told_otherwise() -> None:
+    assert tuple(BUILT_IN) == BUILT_IN_PIPELINES
