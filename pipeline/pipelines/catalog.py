@@ -15,6 +15,7 @@ BUILT_IN = {
     "classify": "pipeline.pipelines.classify:Classify",
     "deepfake": "pipeline.pipelines.deepfake:Deepfake",
     "describe": "pipeline.pipelines.describe:Describe",
+    "pose": "pipeline.pipelines.pose:PoseOfObject",
     "nutrition": "pipeline.pipelines.nutrition:Nutrition",
     "steps": "pipeline.pipelines.steps:Steps",
 }

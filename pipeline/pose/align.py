@@ -20,15 +20,24 @@ from pipeline.pose.render import visible_faces
 
 Array = NDArray[np.float64]
 #: blur of the picture in pixels, coarse to fine, and steps at each
-BLURS = (1.6, 0.8)
+BLURS = (2.0, 0.6)
 STEPS = 8
-#: at most this many points across and down a face
-_MAX_SIDE = 28
-_MIN_SIDE = 4
+#: cells across or down a face, one for each of its pixels; thinner faces are left out
+_MIN_CELLS, _MAX_CELLS = 5, 240
+#: points taken of one face, at most
+_MAX_POINTS = 800
+#: cells next to a rim that are left out: what lies beyond is mixed in
+_RIM = 1
+#: blur in pixels that pictures have of themselves, about
+_CAMERA_BLUR = 0.6
+#: fewer points say nothing
+_MIN_POINTS = 30
 #: Tukey's constant for 95 % efficiency, and the scale of a normal distribution from its median deviation
 _TUKEY, _NORMAL = 4.685, 1.4826
 #: grey levels: differences are never taken for smaller than sensor noise
 _MIN_SCALE = 4.0
+#: share of the points by which agreement is judged
+_KEPT = 0.75
 #: light may not turn a texture into its negative, nor wipe it out
 _GAINS = (0.15, 3.0)
 
@@ -55,13 +64,15 @@ def align(picture: NDArray[np.uint8], box: Box, pose: Pose, camera: Camera) -> A
 
     picture: uint8 RGB, best with 50 to 200 pixels across the box. The pose must be within some 3 pixels.
     """
-    patches = _patches(box, pose, camera)
-    if not len(patches.faces):
-        return Alignment(pose, 0.0)
+    agreement = 0.0
     for blur in BLURS:
+        patches = _patches(box, pose, camera, blur)
+        if len(patches.faces) < _MIN_POINTS:
+            return Alignment(pose, 0.0)
         layers = _layers(picture, blur)
         pose = _descend(layers, patches, pose, camera)
-    return Alignment(pose, _agreement(_layers(picture, BLURS[-1]), patches, pose, camera))
+        agreement = _agreement(layers, patches, pose, camera)
+    return Alignment(pose, agreement)
 
 
 def _descend(layers: Array, patches: _Patches, pose: Pose, camera: Camera) -> Pose:
@@ -103,44 +114,67 @@ def _linearised(layers: Array, patches: _Patches, pose: Pose, camera: Camera) ->
 
 
 def _lit(patches: _Patches, values: Array) -> Array:
-    """Return the textures' colours under the light that fits the values best, face by face and colour by colour."""
+    """Return the textures' colours under the light that fits the values best, face by face and colour by colour.
+
+    Fitted three times, each with less weight for points that the fit before left far off: they show something else.
+    """
     lit = np.empty_like(values)
     for face in np.unique(patches.faces):
         on = patches.faces == face
         colours, seen = patches.colours[on], values[on]
-        middle, mean = colours.mean(0), seen.mean(0)
-        spread = ((colours - middle) ** 2).sum(0) + 1e-6
-        gains = np.clip(((colours - middle) * (seen - mean)).sum(0) / spread, *_GAINS)
-        lit[on] = mean + gains * (colours - middle)
+        weights = np.ones((len(seen), 1))
+        for _ in range(3):
+            total = weights.sum() + 1e-9
+            middle, mean = (weights * colours).sum(0) / total, (weights * seen).sum(0) / total
+            spread = (weights * (colours - middle) ** 2).sum(0) + 1e-6
+            gains = np.clip((weights * (colours - middle) * (seen - mean)).sum(0) / spread, *_GAINS)
+            fitted = mean + gains * (colours - middle)
+            gaps = np.linalg.norm(seen - fitted, axis=1, keepdims=True)
+            weights = _tukey(gaps / max(_MIN_SCALE, _NORMAL * float(np.median(gaps))))
+        lit[on] = fitted
     return lit
 
 
 def _agreement(layers: Array, patches: _Patches, pose: Pose, camera: Camera) -> float:
+    """Return which part of the variation within the faces the textures explain, noise not counted."""
     residuals, _ = _linearised(layers, patches, pose, camera)
     seen = camera.project(np.maximum(pose.apply(patches.places), (-np.inf, -np.inf, 1e-6)))
     values = _sampled(layers, seen)[:, :3]
-    # what stands in the way may spoil a quarter of the points before it counts
-    gaps = np.sort((residuals.reshape(-1, 3) ** 2).sum(1))[: max(1, int(0.75 * len(values)))]
-    spread = ((values - values.mean(0)) ** 2).sum(1).mean()
-    return float(1 - gaps.mean() / (spread + 3 * _MIN_SCALE**2))
+    gaps = (residuals.reshape(-1, 3) ** 2).sum(1)
+    # something in the way may spoil a quarter of the points; both sums are taken over the others
+    kept = gaps <= np.quantile(gaps, _KEPT)
+    spread = 0.0
+    for face in np.unique(patches.faces[kept]):
+        on = kept & (patches.faces == face)
+        spread += float(((values[on] - values[on].mean(0)) ** 2).sum())
+    return (spread - float(gaps[kept].sum())) / (spread + 3 * _MIN_SCALE**2 * int(kept.sum()))
 
 
-def _patches(box: Box, pose: Pose, camera: Camera) -> _Patches:
-    places, colours, faces = [], [], []
+def _patches(box: Box, pose: Pose, camera: Camera, blur: float) -> _Patches:
+    """Return points of the faces seen, with the colours that a picture blurred as much would show there."""
+    places, colours, faces = [np.zeros((0, 3))], [np.zeros((0, 3))], [np.zeros(0, np.int64)]
     for face in visible_faces(box, pose):
         corners = box.face_corners(face)
-        area = cv2.contourArea(camera.project(pose.apply(corners)).astype(np.float32))
-        side = int(min(_MAX_SIDE, np.sqrt(area)))
-        if side < _MIN_SIDE:
+        seen = camera.project(pose.apply(corners))
+        area = cv2.contourArea(seen.astype(np.float32))
+        # how many pixels lie between opposite rims, square to them: one cell for each
+        cells = [round(area / max(1e-6, float(np.linalg.norm(seen[end] - seen[0])))) for end in (3, 1)]
+        if min(cells) < _MIN_CELLS:
             continue
-        small = cv2.resize(box.textures[face], (side, side), interpolation=cv2.INTER_AREA)
-        steps = (np.arange(side) + 0.5) / side
-        u, v = (axis.reshape(-1, 1) for axis in np.meshgrid(steps, steps))
-        places.append(corners[0] + u * (corners[1] - corners[0]) + v * (corners[3] - corners[0]))
-        colours.append(np.asarray(small, np.float64).reshape(-1, 3))
-        faces.append(np.full(side * side, face))
-    if not faces:
-        return _Patches(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, np.int64))
+        across, down = (min(cell, _MAX_CELLS) for cell in cells)
+        small = cv2.resize(box.textures[face], (across, down), interpolation=cv2.INTER_AREA)
+        sigma = float(np.hypot(blur, _CAMERA_BLUR))
+        soft = cv2.GaussianBlur(
+            small.astype(np.float64), (0, 0), sigma * across / cells[0], sigmaY=sigma * down / cells[1]
+        )
+        every = max(1, int(np.ceil(np.sqrt(across * down / _MAX_POINTS))))
+        u, v = np.meshgrid(np.arange(every // 2, across, every), np.arange(every // 2, down, every))
+        inside = (np.minimum(u, across - 1 - u) >= _RIM) & (np.minimum(v, down - 1 - v) >= _RIM)
+        u, v = u[inside][:, None], v[inside][:, None]
+        right, below = corners[1] - corners[0], corners[3] - corners[0]
+        places.append(corners[0] + (u + 0.5) / across * right + (v + 0.5) / down * below)
+        colours.append(np.asarray(soft, np.float64)[v[:, 0], u[:, 0]])
+        faces.append(np.full(len(u), face))
     return _Patches(np.concatenate(places), np.concatenate(colours), np.concatenate(faces))
 
 

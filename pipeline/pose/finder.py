@@ -17,7 +17,8 @@ from pipeline.pose.box import FACES, Box
 from pipeline.pose.camera import Camera
 from pipeline.pose.pose import Pose
 from pipeline.pose.samples import CROP, STEP
-from pipeline.pose.solve import Candidate, correspondences, solve
+from pipeline.pose.solve import correspondences, solve
+from pipeline.pose.starts import Start, tried
 
 Picture = NDArray[np.uint8]
 #: longer side of the picture in which the box is searched: first the usual size, then small and large ones
@@ -33,6 +34,8 @@ _REACH = 0.72
 _ALIGN_SIDE = 176
 #: samples across one pixel of a crop, at most
 _MAX_AVERAGED = 32
+#: under it nothing is said to be found; see docs/pipelines/pose.md for how it was chosen
+MIN_CONFIDENCE = 0.3
 #: a pose this sure ends the search
 _SURE = 0.5
 
@@ -112,28 +115,26 @@ def _search(network: Network, picture: Picture, longer: int) -> list[_Place]:
 
 def _look(network: Network, picture: Picture, camera: Camera, box: Box, *, place: _Place, aligned: bool) -> Pose | None:
     """Return the best pose of one place; the second crop is cut around what the first one found."""
-    candidates: list[Candidate] = []
+    starts: list[Start] = []
     for _ in range(2):
         crop, near = _cut(picture, camera, place, CROP)
         answer = network.run(_batch([crop]))
-        found = correspondences(answer["faces"][0], answer["coordinates"][0], box)
-        solved = solve(found, near)
+        solved = solve(correspondences(answer["faces"][0], answer["coordinates"][0], box), near)
         if not solved:
             break
-        candidates, place = solved, _around(solved[0].pose, camera, box)
-    if not candidates:
-        return None
-    judged = [_judged(picture, camera, box, one, aligned=aligned) for one in candidates]
-    return max(judged, key=lambda pose: pose.confidence)
+        starts = tried(solved, answer["faces"][0], near, box)
+        place = _around(solved[0].pose, camera, box)
+    judged = [_judged(picture, camera, box, one, aligned=aligned) for one in starts[: None if aligned else 1]]
+    return max(judged, key=lambda pose: pose.confidence) if judged else None
 
 
-def _judged(picture: Picture, camera: Camera, box: Box, candidate: Candidate, *, aligned: bool) -> Pose:
-    """Return the aligned pose; its confidence is agreement of cells times agreement of picture and textures."""
-    place = _around(candidate.pose, camera, box)
+def _judged(picture: Picture, camera: Camera, box: Box, start: Start, *, aligned: bool) -> Pose:
+    """Return the aligned pose; its confidence is agreement with the network's map times that with the textures."""
+    place = _around(start.pose, camera, box)
     cut, near = _cut(picture, camera, place, int(min(_ALIGN_SIDE / _REACH, max(32.0, place.side))))
-    found = align(cut, box, candidate.pose, near)
-    pose = found.pose if aligned else candidate.pose
-    confidence = float(np.clip(candidate.inliers, 0, 1) * np.clip(found.agreement, 0, 1))
+    found = align(cut, box, start.pose, near)
+    pose = found.pose if aligned else start.pose
+    confidence = start.map_agreement(pose) * float(np.clip(found.agreement, 0, 1))
     return Pose(pose.rotation_matrix, pose.translation, confidence)
 
 
