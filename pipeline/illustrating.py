@@ -24,7 +24,7 @@ from pipeline.cage import Cage
 from pipeline.cage_wire import Tick, no_tick
 from pipeline.drawing import draw, plain_text
 from pipeline.errors import PipelineError
-from pipeline.film import Film
+from pipeline.film import ONLY_SECONDS, Film
 from pipeline.frame import Frame
 from pipeline.marks import Box, Mark, Moment
 from pipeline.media import MediaInfo, Parts
@@ -199,19 +199,23 @@ class _Studio:
         Frames that were passed over look like the one before, which stands for them.
         """
         places, pace, total = array("q"), Pace(), 0
+        row: Row = {}
         for row in self._shown.rows():
             total += 1
             pace.step(row["pts_seconds"])
             if row.get("carried_from") is None:
                 places.append(row["index"])
-        if "every_frame" in self._shown.params["artifacts"] and total:
+        # a single frame has no pace: it stands as long as the video
+        lasts = self._shown.media.duration_seconds or ONLY_SECONDS
+        end_seconds = pace.end_seconds if pace.span_seconds > 0 else row.get("pts_seconds", 0.0) + lasts
+        if "every_frame" in self._shown.params["artifacts"] and places:
             every = range(places[0], row["index"] + 1)
             if len(every) <= MAX_EVERY_FRAME:
-                return every, f"{len(every)} frames", pace.end_seconds
+                return every, f"{len(every)} frames", end_seconds
         if len(places) > MAX_FILM_PICTURES:
             spread = np.linspace(0, len(places) - 1, MAX_FILM_PICTURES).round().astype(np.int64)
             places = array("q", [places[number] for number in spread.tolist()])
-        return places, f"{total} sampled frames", pace.end_seconds
+        return places, f"{total} sampled frames", end_seconds
 
     def _frames(self, places: Sequence[int], side: int) -> Generator[Frame, None, None]:
         """Yield frames from the cage, decoded one ahead; a tick after each."""

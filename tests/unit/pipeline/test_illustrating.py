@@ -204,3 +204,8 @@ def test_too_many_frames_leave_the_film_with_the_sampled_ones(tmp_path, cage, cl
 def test_a_video_without_a_single_row_gives_no_film_and_no_fault_of_ours(tmp_path, cage, clip):
     made = illustrate(shown(Seeing(), clip, cage, [], {"artifacts": ["annotated"]}), cage, tmp_path)
     assert (made.artifacts, [one["code"] for one in made.warnings]) == ([], [])
+
+
+def test_a_single_sampled_frame_stands_as_long_as_the_video(tmp_path, cage, clip):
+    made = illustrate(shown(Seeing(), clip, cage, [row(0)], {"artifacts": ["annotated"]}), cage, tmp_path)
+    assert pictures(made.artifacts[0].path)[1] == pytest.approx(2.0, abs=1e-3)
