@@ -125,8 +125,8 @@ class ModelCard(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")] = "1"
     #: tensors: the pipeline that uses it prepares the input and reads the outputs by itself
-    task: Literal["detect", "classify", "segment", "tensors"]
-    runtime: Literal["onnx", "torchscript", "export", "python"]
+    task: Literal["detect", "classify", "segment", "text", "tensors"]
+    runtime: Literal["onnx", "torchscript", "export", "python", "transformers"]
     #: python: what makes the network of the weights, ``package.module:function``, or ``file.py:function`` of a file
     #: beside the card; called with (weights file, device, threads), returns a Forward
     entry: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")] | None = None
@@ -159,6 +159,8 @@ def load_card(folder: Path) -> ModelCard:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CardError(f"{path}: {error}") from error
+    if data.get("runtime") == "transformers":
+        data.setdefault("input", {"width": 384, "height": 384})  # of the warm-up only: its own processor prepares
     faults = _take_labels(folder, data) + cross_faults(data)
     try:
         card = ModelCard.model_validate(data)

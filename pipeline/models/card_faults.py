@@ -12,6 +12,7 @@ DECODERS: Mapping[str, tuple[str, ...]] = {
     ),
     "classify": ("softmax", "sigmoid", "probabilities"),
     "segment": ("yolov5_seg", "yolov8_seg", "instances", "semantic"),
+    "text": ("text",),
     "tensors": ("raw",),
 }  # fmt: skip
 #: decoders of exports that suppress by themselves
@@ -44,6 +45,10 @@ def cross_faults(data: Mapping[str, Any]) -> list[str]:
         faults.append("entry: needed for runtime python, and only there")
     if data.get("precision") == "int8" and runtime != "onnx":
         faults.append("precision: int8 needs runtime onnx (a quantized file)")
+    if (runtime == "transformers") != (data.get("task") == "text"):
+        faults.append("runtime: transformers is for task text, and task text for it")
+    if runtime == "transformers" and isinstance(weights, Mapping):
+        faults += _folder_faults(weights)
     if isinstance(weights, Mapping) and weights.get("url") and not weights.get("sha256"):
         faults.append("weights.sha256: needed where there is a url")
     if isinstance(output, Mapping):
@@ -51,10 +56,19 @@ def cross_faults(data: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def _folder_faults(weights: Mapping[str, Any]) -> list[str]:
+    faults = []
+    if weights.get("url"):
+        faults.append("weights.url: runtime transformers reads the folder of the card, mounted by the operator")
+    if not str(weights.get("file", "")).endswith((".safetensors", ".safetensors.index.json")):
+        faults.append("weights.file: runtime transformers takes safetensors only")
+    return faults
+
+
 def _output_faults(data: Mapping[str, Any], output: Mapping[str, Any]) -> list[str]:
     faults = []
     task, decoder, labels = str(data.get("task")), output.get("decoder"), output.get("labels")
-    if not labels and task != "tensors":
+    if not labels and task not in {"tensors", "text"}:
         faults.append("output: give labels or labels_file")
     if task in DECODERS and decoder not in DECODERS[task]:
         faults.append(f"output.decoder: a {task} model takes one of {', '.join(DECODERS[task])}")

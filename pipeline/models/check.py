@@ -64,6 +64,8 @@ def self_check(model: Model, folder: Path | None = None) -> CheckReport:
     try:
         if card.task == "tensors":
             _check_tensors(model, faults, clock)
+        elif card.task == "text":
+            _check_text(model, picture, faults, clock)
         else:
             count = _check_findings(model, picture, faults, clock, expected=name != "generated")
     except DeviceOutOfMemory:
@@ -144,6 +146,18 @@ def _check_tensors(model: Model, faults: list[str], clock: _Clock) -> None:
         faults.append("the network has no outputs")
     faults += [f"output {name!r} is not finite on zeros" for name in _not_finite(first)]
     faults += [f"output {name!r} has not one entry per input" for name, one in full.items() if len(one) != len(many)]
+
+
+def _check_text(model: Any, picture: NDArray[np.uint8], faults: list[str], clock: _Clock) -> None:
+    """Ask one question twice, and of a full batch; what is said cannot be judged, only that it is the same."""
+    question, batch = model.sample_prompt, [picture] * model.card.max_batch
+    clock.first, first = _timed(lambda: model.describe([picture], question))
+    clock.single, again = _timed(lambda: model.describe([picture], question))
+    clock.full, full = _timed(lambda: model.describe(batch, question))
+    if first != again:
+        faults.append("the same question about the same picture gets different answers")
+    if len(full) != len(batch):
+        faults.append(f"a batch of {len(batch)} gets {len(full)} answers")
 
 
 def _not_finite(outputs: Mapping[str, NDArray[np.float32]]) -> list[str]:

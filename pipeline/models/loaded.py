@@ -43,6 +43,9 @@ class LoadedModel:
         Raises: DeviceOutOfMemory, ModelError.
         """
         spec = self.card.input
+        if self.card.task == "text":
+            self.describe([np.full((spec.height, spec.width, 3), 128, dtype=np.uint8)], self.sample_prompt)
+            return
         ramp = np.linspace(0, 255, spec.width, dtype=np.uint8)[None, :, None]  # black alone is 0 / 0 to some networks
         self.predict([np.broadcast_to(ramp, (spec.height, spec.width, 3))])
 
@@ -56,6 +59,27 @@ class LoadedModel:
         for first in range(0, len(images), size):
             found.extend(self._chunk(images[first : first + size]))
         return found
+
+    def describe(self, images: Sequence[NDArray[np.uint8]], prompt: str | None = None) -> list[str]:
+        """Return what a ``text`` model says of each image; at most ``max_batch`` go through the network at once.
+
+        prompt: None for a caption, else a question. Raises: DeviceOutOfMemory, ModelError.
+        """
+        speak = getattr(self._forward, "describe", None)
+        if speak is None:
+            raise ModelError(f"{self.card.name} is a {self.card.task} model: it says nothing in words")
+        size, said = self.card.max_batch, list[str]()
+        try:
+            for first in range(0, len(images), size):
+                said += speak(images[first : first + size], prompt)
+        except Exception as error:
+            raise own_error(error, f"{self.card.name} failed") from error
+        return said
+
+    @property
+    def sample_prompt(self) -> str | None:
+        """What a ``text`` model is asked about a sample; None for a caption."""
+        return getattr(self._forward, "sample_prompt", None)
 
     @property
     def fixed_batch(self) -> int | None:
