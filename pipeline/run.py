@@ -122,6 +122,7 @@ def run_works(
     """
     params = _filled(pipeline, params)
     stream = WorkStream(pipeline, works, params, cage)
+    batch_size = min(batch_size, getattr(pipeline, "max_batch", batch_size))
     inference = BatchInference(pipeline, params, shelf, batch_size)
     under_way = [_UnderWay(pipeline, work, params) for work in works]
     total = sum(work.range.frames for work in works)

@@ -29,6 +29,7 @@ class Pipeline(Protocol):
     #: that counts in sampled frames may have ``lead_in_frames: int`` besides: at least so many come before
     #: What belongs to one moment may be kept from rows that repeat it: ``not_carried`` maps such fields to what stands
     #: there instead
+    #: A pipeline that takes seconds for a frame may have ``max_batch: int``: it then shows life that often
     lead_in_seconds: float
 
     def check(self, params: Params, shelf: ModelShelf) -> None:

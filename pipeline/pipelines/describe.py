@@ -39,6 +39,9 @@ class Describe(Modelled):
         models={"detector": ("detect",), "model": ("text",)},
     )
 
+    #: a page takes seconds to read, on a slow machine tens of them: life is shown after each
+    max_batch = 1
+
     def check(self, params: Params, shelf: ModelShelf) -> None:
         """Raises: ParamsError with code ``model.unknown`` for no such model, ``params.invalid`` for another task."""
         super().check(_needed(params), shelf)

@@ -260,6 +260,15 @@ def test_a_frame_the_model_cannot_take_fails_only_its_own_work(bed, error):
     assert sum(name == "b" for name, _ in bed.cage.decoded) < 30  # a failed work is not decoded to its end
 
 
+def test_a_slow_pipeline_shows_life_after_as_few_frames_as_it_asks_for(bed):
+    bed.cage(a=FakeMedia(frames=7))
+    pipeline, told = FakePipeline(), []
+    pipeline.max_batch = 2
+    bed.run(pipeline, bed.works("a"), checkpoint=lambda done, total: told.append(done), batch_size=8)
+    assert [len(batch) for batch in pipeline.batches] == [2, 2, 2, 1]
+    assert {2, 4, 6} <= set(told)
+
+
 def test_the_culprit_of_a_batch_is_found_by_halving(bed):
     bed.cage(a=FakeMedia(frames=32))
     pipeline = FakePipeline(on_infer=raise_for(20, ModelError("no")))
