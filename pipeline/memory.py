@@ -25,6 +25,10 @@ _DECODER_PICTURES = 20
 #: Pillow keeps 4 bytes a pixel; at worst the picture as stored, with transparency, on white, as bytes, and as an array
 _STILL_BYTES_PER_PIXEL = 24
 _INDEX_BYTES_PER_FRAME = 64
+#: time, acceleration and rotation as float64
+_READING_BYTES = 7 * 8
+#: of a recording that is just being read: its numbers as they grow, as a table, checked, and in SI units
+_READING_COPIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ def batch_frames(batch_size: int, frame_bytes: int) -> int:
 
 def peak(media: MediaInfo, *, width: int | None, batch_size: int, cage_memory_bytes: int) -> Peak:
     """Return the formula's numbers for an input; width: what frames are shrunk to, None for their full size."""
+    if media.kind == "sensor":
+        return _of_readings(media, batch_size)
     across, down = shrunk(media.width, media.height, width)
     frame_bytes = max(1, 3 * across * down)
     slots, index_bytes = slots_of(frame_bytes), _INDEX_BYTES_PER_FRAME * _frames(media)
@@ -85,6 +91,15 @@ def peak(media: MediaInfo, *, width: int | None, batch_size: int, cage_memory_by
     return Peak(
         frame_bytes=frame_bytes, held_frames=batch_frames(batch_size, frame_bytes) + ahead(batch_size) + 1,
         ring_slots=slots, index_bytes=index_bytes, decoder_bytes=decoder_bytes, child_bytes=child_bytes,
+    )  # fmt: skip
+
+
+def _of_readings(media: MediaInfo, batch_size: int) -> Peak:
+    """Return the numbers of a recording: it is read in this process, and no child takes part."""
+    frame_bytes = max(1, _READING_BYTES * (media.frames or 0))
+    held = batch_frames(batch_size, frame_bytes) + ahead(batch_size) + _READING_COPIES
+    return Peak(
+        frame_bytes=frame_bytes, held_frames=held, ring_slots=0, index_bytes=0, decoder_bytes=0, child_bytes=0,
     )  # fmt: skip
 
 

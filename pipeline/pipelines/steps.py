@@ -17,16 +17,20 @@ from pipeline.sensors.columns import NAMES
 from pipeline.sensors.recording import Recording
 from pipeline.sensors.units import DEGREES, METRES, SECONDS
 from pipeline.spec import PipelineSpec
+from pipeline.steps import network, signal
 from pipeline.steps.counter import StepCounter
-from pipeline.steps.network import RULES as NETWORK_RULES
 from pipeline.steps.network import NetworkCurve
-from pipeline.steps.signal import RULES
+from pipeline.steps.signal import SignalCurve
 from pipeline.steps.walks import MAX_ENTRIES, MAX_TIMES, cadence_of, per_minute, regularity_of, walks_of
 
 #: to count a minute of readings at 100 Hz, reading the text included; measured 0.05 s
 _COST_SECONDS = 0.05
 #: readings whose steps are counted at once; only speed depends on it
 _CHUNK = 1 << 14
+#: a longer pause ends a walk, whatever the method
+MAX_INTERVAL = signal.RULES.max_interval
+#: the better one by the evaluation: docs/pipelines/steps.md
+DEFAULT_METHOD = "network"
 
 SUMMARY_FIELDS = {
     "steps": "Steps counted.",
@@ -61,9 +65,9 @@ PARAMS_SCHEMA = {
     "additionalProperties": False,
     "properties": {
         "method": {
-            "enum": ["signal", "network"],
-            "default": "signal",
-            "description": "signal: band-pass filter and peaks; network: a trained one, then peaks.",
+            "enum": ["network", "signal"],
+            "default": DEFAULT_METHOD,
+            "description": "network: a trained one, then peaks; signal: band-pass filter, then peaks.",
         },
         "network": {
             "type": "string",
@@ -129,7 +133,7 @@ class Steps(Modelled):
         for row in rows:
             times.extend(row["step_times"])
             gaps.extend({"from_seconds": first, "to_seconds": last} for first, last in row["gaps"])
-        walks = walks_of(times, RULES.max_interval)
+        walks = walks_of(times, MAX_INTERVAL)
         length = media.duration_seconds or 0.0
         gap_seconds = sum(gap["to_seconds"] - gap["from_seconds"] for gap in gaps)
         sizes = {"step_times": (len(times), MAX_TIMES), "walks": (len(walks), MAX_ENTRIES)}
@@ -148,7 +152,7 @@ class Steps(Modelled):
             "gaps": gaps[:MAX_ENTRIES],
             "gap_seconds": round(gap_seconds, 3),
             "quality": {
-                "regularity": regularity_of(times, RULES.max_interval),
+                "regularity": regularity_of(times, MAX_INTERVAL),
                 "coverage": round(1 - gap_seconds / length, 4) if length else 0.0,
             },
             "warnings": [dict(warning) for warning in media.warnings],
@@ -166,5 +170,5 @@ class Steps(Modelled):
 
 def _counter(params: Params, shelf: ModelShelf) -> StepCounter:
     if params["method"] == "signal":
-        return StepCounter()
-    return StepCounter(NetworkCurve(shelf.load(params["network"]).run), NETWORK_RULES)
+        return StepCounter(SignalCurve(), signal.RULES)
+    return StepCounter(NetworkCurve(shelf.load(params["network"]).run), network.RULES)

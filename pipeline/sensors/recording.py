@@ -29,7 +29,7 @@ class Reading(NamedTuple):
 class SensorLimits:
     """What is refused. Sizes in bytes, times in seconds, rates in readings a second, values in SI units and deg/s.
 
-    JSON has a lower bound in bytes: it is held whole while it is read, at up to 24 times its size.
+    JSON has a lower bound in bytes: it is held whole while it is read, at up to 28 times its size (measured).
     """
 
     max_bytes: int = 128 * 1024**2

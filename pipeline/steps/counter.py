@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipeline.sensors.faults import SensorError
 from pipeline.sensors.recording import Reading, SensorLimits
 from pipeline.steps.grid import RATE, Grid, Piece
+from pipeline.steps.network import RULES, shipped_curve
 from pipeline.steps.picking import Picker, Rules
-from pipeline.steps.signal import RULES, SignalCurve
 
 #: samples for which the curve is reckoned at once, always from the same place of a stretch: the same numbers come out
 #: however the readings were handed over
@@ -41,8 +41,14 @@ class StepCounter:
     """
 
     def __init__(self, curve: Curve | None = None, rules: Rules | None = None) -> None:
-        """Use another curve or other rules than those of the signal-processing method."""
-        self._curve = curve or SignalCurve()
+        """Count as pipeline ``steps`` does by default, or by a curve and the rules that go with it.
+
+        By signal processing: ``StepCounter(SignalCurve(), signal.RULES)``. Raises: ModelError where the weights that
+        belong to this installation are not there, ValueError for one of curve and rules without the other.
+        """
+        if (curve is None) != (rules is None):
+            raise ValueError("a curve has rules of its own: give both")
+        self._curve = curve or shipped_curve()
         self._rules = rules or RULES
         self._limits = SensorLimits()
         self._grid = Grid()

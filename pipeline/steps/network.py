@@ -6,12 +6,15 @@ Only numpy runs it, so that counting needs no torch; ``pipeline.steps.train`` ma
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from pipeline.errors import ModelError
+from pipeline.models.shelf import BUILT_IN
 from pipeline.sensors.recording import STANDARD_GRAVITY
 from pipeline.steps.grid import RATE
 from pipeline.steps.picking import Rules
@@ -25,8 +28,9 @@ LAYERS = ((16, 9, 1), (16, 9, 2), (16, 9, 4), (1, 1, 1))
 CHANNELS = 3
 #: samples that the convolutions use up at each side
 REACH = sum((width - 1) // 2 * apart for _, width, apart in LAYERS)
-#: a chance of one half; the network's own curve falls to 0 between steps, so nothing is held against what is around
-RULES = Rules(min_height=0.5, relative=0.0)
+#: found as those of the signal method. The network's own curve falls to 0 between steps, so a peak is held against
+#: nothing around it
+RULES = Rules(min_height=0.7, relative=0.0)
 
 
 class StepsNetwork:
@@ -78,6 +82,15 @@ def open_network(weights: Path, device: str = "cpu", threads: int = 1) -> StepsN
     from safetensors.numpy import load_file  # noqa: PLC0415 - only where a network is used
 
     return StepsNetwork(load_file(weights))
+
+
+@lru_cache(maxsize=1)
+def shipped_curve() -> NetworkCurve:
+    """Return the curve by the weights of this installation's card ``steps-net``. Raises: ModelError."""
+    path = BUILT_IN / "steps-net" / "steps-net.safetensors"
+    if not path.is_file():
+        raise ModelError(f"{path} is not there", advice="Install the folder models of this repository too.")
+    return NetworkCurve(open_network(path))
 
 
 def features(samples: NDArray[np.float64]) -> Floats:

@@ -19,7 +19,7 @@ from pipeline.steps.picking import Rules
 #: pass band in Hz: from slow walking, about 1 step a second, to just below running; and the filter's length
 LOW, HIGH, TAPS = 0.7, 3.0, 61
 #: found by ``python -m pipeline evaluate steps`` on all four shared walks; each walk's own score never uses these
-RULES = Rules(min_height=0.05, relative=1.0)
+RULES = Rules(min_height=0.07, relative=1.25)
 
 
 class SignalCurve:

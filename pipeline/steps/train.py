@@ -24,6 +24,7 @@ from pipeline.steps.counter import StepCounter
 from pipeline.steps.grid import RATE, whole
 from pipeline.steps.labelled import WALKS, Walk, load_walk
 from pipeline.steps.network import CHANNELS, LAYERS, REACH, StepsNetwork, features
+from pipeline.steps.signal import RULES, SignalCurve
 from pipeline.steps.synthetic import Part, make
 
 if TYPE_CHECKING:
@@ -133,14 +134,14 @@ def _weights(network: torch.nn.Sequential) -> dict[str, Floats]:
 
 
 def _copies(walk: Walk, count: int, random: Generator) -> list[Example]:
-    """Return the walk ``count`` times: stretched in time by 0.75 to 1.35, scaled by 0.6 to 1.6, noisy, turned."""
+    """Return the walk ``count`` times: stretched in time by 0.75 to 1.35, scaled by 0.5 to 3, noisy, turned."""
     start, samples = whole(walk.recording)
     steps = _moved(walk) - start
     return [_copy(samples, steps, random) for _ in range(count)]
 
 
 def _copy(samples: Values, steps: Values, random: Generator) -> Example:
-    pace, strength = random.uniform(0.75, 1.35), random.uniform(0.6, 1.6)
+    pace, strength = random.uniform(0.75, 1.35), 2.0 ** random.uniform(-1.0, 1.6)
     wanted = np.arange(0, len(samples) - 1, pace)
     even = np.stack([np.interp(wanted, np.arange(len(samples)), samples[:, axis]) for axis in range(3)], axis=1)
     middle = np.median(even, axis=0)
@@ -154,7 +155,7 @@ def _made(seed: int, random: Generator) -> Example:
     """Return a made recording: walks with a rest, a shaken hand, a handled phone or a ride around each."""
     parts = [Part("still", random.uniform(1, 6))]
     for _ in range(random.integers(1, 4)):
-        cadence, strength = random.uniform(1.1, 2.9), random.uniform(0.08, 0.6)
+        cadence, strength = random.uniform(1.1, 2.9), 0.08 * 2.0 ** random.uniform(0.0, 4.0)
         parts.append(Part("walk", random.uniform(4, 15), cadence, strength, is_cut=bool(random.random() < 0.5)))
         kind = str(random.choice(["still", "shake", "handling", "ride"]))
         parts.append(Part(kind, random.uniform(3, 10), strength=random.uniform(0.02, 0.5 if kind == "shake" else 0.1)))
@@ -174,7 +175,7 @@ def _example(samples: Values, steps: Values) -> Example:
 
 def _moved(walk: Walk) -> Values:
     """Return the truth's times, each moved to the nearest peak of the filtered signal: the device is a little late."""
-    counter = StepCounter()
+    counter = StepCounter(SignalCurve(), RULES)
     counter.extend(walk.recording.seconds, walk.recording.acceleration)
     counter.finish()
     peaks = np.array(counter.step_times)

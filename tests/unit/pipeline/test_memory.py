@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image
 from pipeline.cage import Cage
 from pipeline.media import MediaInfo
 from pipeline.memory import BATCH_BYTES, MIB, ahead, batch_frames, peak
+from pipeline.sensors.read import media_of, read_recording
 from tests.media import Clip
 
 ROOT = Path(__file__).parents[3]
@@ -158,3 +160,19 @@ def test_slots_and_queue_together_hold_the_next_batch(batch_size: int) -> None:
 def test_an_input_that_does_not_say_how_many_frames_it_has_is_counted_by_its_length() -> None:
     unsaid = peak(film(frames=None, frame_rate=float(Fraction(25))), width=640, batch_size=8, cage_memory_bytes=1 << 31)
     assert unsaid.index_bytes == 64 * 1500
+
+
+def test_a_recording_takes_what_the_formula_says_while_it_is_read(tmp_path: Path) -> None:
+    path, count = tmp_path / "walk.csv", 50_000
+    lines = (f"{number / 100:.2f},0.1,0.2,9.8,1,2,{number % 3}" for number in range(count))
+    path.write_text("t,ax,ay,az,gx,gy,gz\n" + "\n".join(lines))
+    tracemalloc.start()
+    try:
+        media = media_of(read_recording(path, {}))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    told = peak(media, width=None, batch_size=1, cage_memory_bytes=0)
+    assert told.child_bytes == 0
+    assert told.frame_bytes == 56 * count
+    assert 0.3 * told.worker_bytes < most < told.worker_bytes

@@ -12,15 +12,20 @@ from hypothesis import strategies as st
 from pipeline.sensors.faults import SensorError
 from pipeline.sensors.recording import STANDARD_GRAVITY, Reading, Recording
 from pipeline.steps import StepCounter
+from pipeline.steps.signal import RULES, SignalCurve
 from pipeline.steps.synthetic import Made, Part, make
 
 #: seeds from here on are the tests' own: training and tuning stay below
 TEST_SEED = 900_000
 
 
+def by_signal() -> StepCounter:
+    return StepCounter(SignalCurve(), RULES)
+
+
 def counted(recording: Recording, cuts: list[int] | None = None) -> StepCounter:
     """Count a recording handed over in pieces that end at ``cuts``."""
-    counter = StepCounter()
+    counter = by_signal()
     edges = [0, *sorted(cuts or []), len(recording)]
     for first, last in pairwise(edges):
         counter.extend(recording.seconds[first:last], recording.acceleration[first:last])
@@ -50,7 +55,7 @@ def test_any_pieces_give_the_steps_that_the_whole_gives(seed: int, cuts: list[in
 
 @pytest.mark.parametrize("seed", range(3))
 def test_one_reading_after_another_gives_the_steps_that_the_whole_gives(seed: int) -> None:
-    recording, live = uneven(seed), StepCounter()
+    recording, live = uneven(seed), by_signal()
     seen = [
         live.update(Reading(float(at), *map(float, values)))
         for at, values in zip(recording.seconds, recording.acceleration, strict=True)
@@ -108,7 +113,7 @@ def test_no_step_is_counted_in_a_gap_and_walking_goes_on_behind_it() -> None:
 
 def test_readings_may_go_on_after_finish() -> None:
     recording = make([Part("walk", 20, 2.0)], seed=TEST_SEED).recording
-    counter = StepCounter()
+    counter = by_signal()
     counter.extend(recording.seconds, recording.acceleration)
     first = counter.finish()
     counter.extend(recording.seconds + 100, recording.acceleration)
@@ -127,7 +132,7 @@ def test_readings_may_go_on_after_finish() -> None:
     ],
 )
 def test_a_bad_reading_is_refused_and_the_counter_goes_on(reading: Reading, code: str) -> None:
-    counter = StepCounter()
+    counter = by_signal()
     counter.update(Reading(1.0, 0.0, 0.0, 9.8))
     with pytest.raises(SensorError) as caught:
         counter.update(reading)
@@ -136,7 +141,7 @@ def test_a_bad_reading_is_refused_and_the_counter_goes_on(reading: Reading, code
 
 
 def test_memory_of_a_counter_does_not_grow_with_the_readings() -> None:
-    counter, seconds = StepCounter(), np.arange(5_000) / 50
+    counter, seconds = by_signal(), np.arange(5_000) / 50
     still = np.tile([0.0, 0.0, 9.8], (5_000, 1))
     held = []
     for hour in range(4):

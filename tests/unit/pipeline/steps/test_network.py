@@ -10,6 +10,7 @@ import torch
 
 from pipeline.models.check import self_check
 from pipeline.models.shelf import open_shelf
+from pipeline.pipelines.steps import DEFAULT_METHOD
 from pipeline.steps import train as training
 from pipeline.steps.counter import HOP, StepCounter
 from pipeline.steps.grid import RATE, whole
@@ -46,6 +47,17 @@ def test_numpy_gives_what_torch_gives() -> None:
     found = StepsNetwork(weights)(batch)["steps"]
     assert found.shape == (2, HOP)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_counter_of_its_own_counts_as_the_pipeline_does_by_default(curve: NetworkCurve) -> None:
+    made = make([Part("still", 2), Part("walk", 15, 1.9)], seed=TEST_SEED).recording
+    own = StepCounter()
+    own.extend(made.seconds, made.acceleration)
+    own.finish()
+    assert DEFAULT_METHOD == "network"
+    assert own.step_times == counted(curve, made.seconds, made.acceleration, len(made)).step_times
+    with pytest.raises(ValueError, match="both"):
+        StepCounter(curve)
 
 
 def test_made_walks_are_counted_by_the_shipped_weights(curve: NetworkCurve) -> None:

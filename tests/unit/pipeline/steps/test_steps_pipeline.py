@@ -15,6 +15,7 @@ from pipeline.models.shelf import open_shelf
 from pipeline.pipelines.catalog import load_pipelines
 from pipeline.run import Work, plan_input, run_works
 from pipeline.sensors.recording import Recording
+from pipeline.steps.example import example, main
 from pipeline.steps.synthetic import Part, make
 from pipeline.steps.walks import cadence_of, per_minute, regularity_of, walks_of
 
@@ -35,7 +36,7 @@ def told(path: Path, tmp_path: Path, **params: Any) -> tuple[dict[str, Any], lis
     [result] = run_works(pipeline, works, params, cage, shelf, checkpoint=lambda done, total: None)
     assert result.error is None
     assert cage.pid is None
-    filled = {"method": "signal", **params}
+    filled = {"method": "network", **params}
     return pipeline.summarize(result.rows, plan.media, filled), result.rows
 
 
@@ -119,3 +120,12 @@ def test_uneven_steps_lower_the_regularity() -> None:
     assert lower is not None
     assert lower < 0.5
     assert regularity_of(even[:5], 1.5) is None
+
+
+def test_the_example_is_what_its_script_writes_and_is_counted_right(tmp_path: Path) -> None:
+    path = Path(__file__).parents[4] / "examples" / "walk.csv"
+    assert main([str(tmp_path / "again.csv")]) == 0
+    assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
+    for method in ("network", "signal"):
+        summary, _ = told(path, tmp_path, method=method)
+        assert abs(summary["steps"] - len(example().steps)) <= 1
