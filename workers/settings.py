@@ -23,7 +23,7 @@ Runtimes = Annotated[dict[str, float], NoDecode]
 
 LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 #: as in ``pipeline.pipelines.catalog``, which loads numpy
-BUILT_IN_PIPELINES = ("motion", "detect", "classify", "deepfake", "describe", "nutrition", "steps")
+BUILT_IN_PIPELINES = ("motion", "detect", "classify", "deepfake", "describe", "pose", "nutrition", "steps")
 MIB = 1024**2
 #: results that a stale worker may still put are swept five hours after a job's end, see ``storage.ownership``
 LONGEST_RUNTIME_SECONDS = 4 * 3600.0
