@@ -34,6 +34,8 @@ COLOURS: tuple[Colour, ...] = (
 _DARK, _LIGHT = (16, 16, 16), (255, 255, 255)
 #: texts at one point stand below each other, at most so many
 _LINES = 12
+#: a mark of at most so many times the height of a letter is low; so many low ones are kept clear
+_LOW, MAX_LOW = 4, 200
 #: how much of a polygon's colour covers what lies inside it, of 255
 _FILL = 70
 #: points further outside than this many times the picture's longest side are brought nearer, so that no line is endless
@@ -80,6 +82,8 @@ class _Canvas:
         self._font_size = max(MIN_FONT, round(longest / 45))
         self._draw = ImageDraw.Draw(picture, "RGBA")
         self._taken: list[Area] = []
+        #: marks no higher than two or three labels, lines of text mostly: a label on one would hide it
+        self._low: list[Area] = []
 
     def shape(self, mark: Mark) -> None:
         """Draw everything of a mark but its text; a dark line under the bright one keeps it apart from the picture."""
@@ -92,6 +96,9 @@ class _Canvas:
                 self._dot(x, y, radius + 1, _DARK)
                 self._dot(x, y, radius, colour)
             return
+        left, top, right, bottom = _around(points)
+        if bottom - top <= _LOW * self._font_size and len(self._low) < MAX_LOW:
+            self._low.append((round(left), round(top), round(right), round(bottom)))
         if mark.kind == "box":
             points = _corners(points)
         closed = mark.kind != "line"
@@ -148,16 +155,16 @@ class _Canvas:
         return text + "…" if text else ""
 
     def _place(self, mark: Mark, points: Sequence[tuple[float, float]], width: int, height: int) -> Area:
-        """Return where a label stands: above its mark, else inside it, below it, or at its lower edge."""
-        left, top, _, bottom = _around(points)
-        at = round(left)
+        """Return where a label stands: above its mark, else inside it, below, at its lower edge, or right of it."""
+        left, top, right, bottom = _around(points)
         if mark.kind == "text":
-            tops = [top + line * height for line in range(_LINES)]
+            places = [(left, top + line * height) for line in range(_LINES)]
         else:
-            tops = [top - height, top, bottom, bottom - height]
-        areas = [self._inside(at, round(one), width, height) for one in tops]
+            places = [(left, top - height), (left, top), (left, bottom), (left, bottom - height), (right + 2, top)]
+        areas = [self._inside(round(across), round(down), width, height) for across, down in places]
         free = [area for area in areas if not any(_overlap(area, other) for other in self._taken)]
-        return free[0] if free else areas[0]
+        clear = (area for area in free if not any(_overlap(area, other) for other in self._low))
+        return next(clear, free[0] if free else areas[0])
 
     def _inside(self, left: int, top: int, width: int, height: int) -> Area:
         left = max(0, min(left, self._width - width))

@@ -142,3 +142,14 @@ def test_no_mark_makes_drawing_fail_and_equal_marks_give_equal_pictures(found, h
     assert (draw(image, found, (scale, scale)) == drawn).all()
     if not any(math.isfinite(x) and math.isfinite(y) for mark in found for x, y in mark.points):
         assert (drawn == image).all()
+
+
+def test_labels_of_lines_of_text_cover_no_line():
+    lines = [(10.0, 20.0 + 32 * number, 150.0, 20.0) for number in range(6)]
+    plain = changed(picture(), [box_mark(line, group="line") for line in lines])
+    labelled = changed(picture(), [box_mark(line, f"line {number}", "line") for number, line in enumerate(lines)])
+    for number, (x, y, width, height) in enumerate(lines):
+        inside = np.s_[round(y) + 4 : round(y + height) - 4, round(x) + 4 : round(x + width) - 4]
+        assert not plain[inside].any()
+        assert not labelled[inside].any(), number
+    assert labelled.sum() > plain.sum() + 6 * 200
