@@ -21,8 +21,8 @@ CENTRE_ABOVE_TIP = 0.11
 DISTANCE_IN_BOX = 0.36
 #: a nearly square picture: longer side at most so many times the shorter
 SQUARE = 1.25
-#: side of the grey picture on which sharpness is measured, and the variance of its Laplacian from which a crop counts
-#: in full: below it pipeline ``motion`` calls a picture blurred
+#: largest side of the grey picture on which sharpness is measured, and the variance of its Laplacian from which a crop
+#: counts in full: below it pipeline ``motion`` calls a picture blurred
 SHARPNESS_SIDE, SHARP = 256, 20.0
 #: the least weight: a face that tells next to nothing is still a face
 MIN_WEIGHT = 0.01
@@ -40,10 +40,10 @@ class Crop:
 
     @property
     def sharpness(self) -> float:
-        """Variance of the Laplacian of the grey crop at 256 x 256 pixels, levels 0 to 255."""
+        """Variance of the Laplacian of the grey crop, levels 0 to 255; of larger crops at 256 x 256 pixels."""
         grey = cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
-        if grey.shape != (SHARPNESS_SIDE, SHARPNESS_SIDE):
-            grey = cv2.resize(grey, (SHARPNESS_SIDE, SHARPNESS_SIDE), interpolation=cv2.INTER_LINEAR)
+        if grey.shape[0] > SHARPNESS_SIDE:
+            grey = cv2.resize(grey, (SHARPNESS_SIDE, SHARPNESS_SIDE), interpolation=cv2.INTER_AREA)
         return float(cv2.Laplacian(grey, cv2.CV_64F).var())
 
 

@@ -102,9 +102,9 @@ _NOTES = (
     "Thresholds (0.6 and 0.4 around the network's own 0.5) and crop (2.86 landmark distances, the authors' program) "
     "were not chosen by these results.",
     "Two labelled faces prove that the path is right, not how good the network is: no labelled videos are here. "
-    "Its authors report 98 % of their deepfake videos; Celeb-DF (Li et al., CVPR 2020, table 4) an AUC of 54.8 %.",
-    "A first run without min_quality called faces_head_pose_pair.gif fake (0.69, quality 0.03). The limit came after "
-    "it; its value, 0.05, is read from the last table: about where scores of known real faces rise above 0.4.",
+    "Its authors report 98 % of their own deepfake videos; on later sets (Celeb-DF) detectors of its age do far worse.",
+    "A first run without min_quality called faces_head_pose_pair.gif fake (0.69, quality 0.03): it was added then. "
+    "Its value, 0.1, is read from the last table: a real face is called fake (0.67) at quality 0.055, none above.",
     f"Clips are sampled at {CLIP_SAMPLER['fps']} frames a second.",
 )
 

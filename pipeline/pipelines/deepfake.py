@@ -57,7 +57,7 @@ PARAMS_SCHEMA = params_schema(
     fake_above=number(0.6, 0.0, 1.0, "Label fake: P(fake) at least this."),
     real_below=number(0.4, 0.0, 1.0, "Label real: P(fake) at most this; uncertain in between."),
     min_quality=number(
-        0.05, 0.0, 1.0,
+        0.1, 0.0, 1.0,
         "A face of less quality is uncertain: share of the detail the classifier takes that its picture holds, times "
         "sharpness up to 20.",
     ),

@@ -13,6 +13,7 @@ from pipeline.models.shelf import open_shelf
 from pipeline.pipelines.deepfake import Deepfake
 from storage.job import JobState
 from tests.integration.test_runner import bed, cage, rows_of, rung, station
+from tests.model_packages import brightness_classifier
 from workers.runner import Runner
 
 __all__ = ["bed", "cage", "rung", "station"]
@@ -82,6 +83,15 @@ def test_our_own_face_is_found_and_followed(told):
     assert (summary["faces_found"], summary["seconds_with_faces"]) == (1, 2.0)
     assert [point["score"] is None for point in summary["curve"]["points"]] == [True, False, False]
     assert {round(one["seconds"]) for one in summary["worst"]} <= {1, 2, 3}
+
+
+def test_a_classifier_that_came_with_only_a_card_takes_mesonets_place(told, monkeypatch, tmp_path):
+    brightness_classifier(tmp_path / "mine")
+    monkeypatch.setenv("FQ_MODEL_DIR", str(tmp_path / "mine"))
+    (row,), last = told(EXAMPLES / "face.jpg", classifier="brightness", fake_label="bright")
+    assert last["summary"]["label"] == "real"  # "not bright": the crop's mean level is below 128
+    assert 0 < row["faces"][0]["score"] < 0.4
+    assert [model["name"] for model in last["models"]] == ["yunet", "brightness"]
 
 
 def test_rows_and_summary_do_not_depend_on_where_a_clip_is_cut(told):

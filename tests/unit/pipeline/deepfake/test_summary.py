@@ -96,18 +96,18 @@ def test_small_or_blurred_frames_of_a_face_count_less():
 
 def test_a_face_far_in_the_background_does_not_decide():
     rows = [row(place / 10, face(0.1), face(0.99, x=500, weight=0.05, size=20)) for place in range(20)]
-    told = told_of(rows)
+    told = told_of(rows, min_quality=0)
     assert (told["label"], told["score"]) == ("real", 0.1)
     assert [(one["label"], one["counts"]) for one in told["faces"]] == [("real", True), ("fake", False)]
     assert [one["box"] for one in told["faces"]] == [[0, 0, 100, 100], [500, 0, 20, 20]]
 
 
 def test_a_face_too_small_or_blurred_to_be_judged_is_uncertain_and_decides_only_where_no_other_can():
-    poor = face(0.99, x=500, weight=0.04)
+    poor = face(0.99, x=500, weight=0.08)
     alone = told_of([row(place / 10, poor) for place in range(20)])
     assert (alone["label"], alone["score"]) == ("uncertain", 0.99)
     assert [(one["label"], one["counts"]) for one in alone["faces"]] == [("uncertain", True)]
-    beside = told_of([row(place / 10, poor, face(0.1, weight=0.06)) for place in range(20)])
+    beside = told_of([row(place / 10, poor, face(0.1, weight=0.12)) for place in range(20)])
     assert (beside["label"], beside["score"]) == ("real", 0.1)
     assert [(one["label"], one["counts"]) for one in beside["faces"]] == [("real", True), ("uncertain", False)]
     assert still(poor, min_quality=0)["label"] == "fake"
