@@ -25,6 +25,8 @@ def spaced(reading: Reading, crop: NDArray[np.uint8]) -> str:
         return text
     places = np.asarray(columns) * crop.shape[1]
     ink = _ink(crop)
+    if not ink.any():
+        return text  # no contrast: nothing tells letters from gaps
     floor = _floor(text, places, ink)
     told = [text[0]]
     for place in range(1, len(text)):

@@ -22,7 +22,7 @@ from pipeline.pipelines.modelled import Modelled
 from pipeline.spec import PipelineSpec
 
 #: seconds to read a page of text on one core, and to look at a frame for colours and shapes; see docs/pipelines
-READING_SECONDS, LOOKING_SECONDS = 1.0, 0.05
+READING_SECONDS, LOOKING_SECONDS = 2.0, 0.05
 MAX_MOMENTS = 8
 
 
