@@ -2,8 +2,8 @@
 
     python -m bench.model_memory [--swaps 50] [--mirror ../shared/models]
 
-Weights that are not in the repository come from the mirror by digest. Each swap drops the model before, loads the next and
-runs its self-check, so that every buffer is used.
+Weights that are not in the repository come from the mirror by digest. Each swap drops the model before, loads the next
+and runs its self-check, so that every buffer is used.
 """
 
 from __future__ import annotations
