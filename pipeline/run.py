@@ -23,6 +23,7 @@ from pipeline.pipelines.base import Pipeline, Row
 from pipeline.planning import Range, cut_ranges, decode_seconds
 from pipeline.prefetch import Prefetch
 from pipeline.sensors.read import is_recording, media_of, read_recording
+from pipeline.sensors.recording import Recording
 from pipeline.spec import ParamsInvalid, canonical_params
 from pipeline.stream import Carried, Ended, Sampled, Work, WorkStream, as_still, packet_index, sampler_label, sampler_of
 from pipeline.timing import StageTimer
@@ -170,7 +171,10 @@ def _fills(event: Sampled | Carried | Ended) -> bool:
 
 
 def _bytes(event: Sampled | Carried | Ended) -> int:
-    return event.frame.nbytes if isinstance(event, Sampled) else 0
+    if not isinstance(event, Sampled):
+        return 0
+    # A recording is a batch of its own: two at once are not faster, and after each there is a sign of life.
+    return BATCH_BYTES if isinstance(event.frame, Recording) else event.frame.nbytes
 
 
 class _UnderWay:
