@@ -19,7 +19,8 @@ JSON = '{"readings": [' + ",".join(f'{{"t": {n / 50}, "ax": 0.1, "ay": 0, "az": 
 #: what a mutation puts in
 PIECES = (
     b"", b",", b"\n", b"\r", b"\0", b"-", b"e", b"nan", b"inf", b"1e308", b"-0", b"0x10", b"1_0", b'"', b"{", b"}",
-    b"[", b"]", b"\xff", b"\xc2\xb2", b";", b"\t", b"(g)", b"(ns)", b"#EXTM3U\n", b"9" * 400, b"[" * 2000, b"null", b"true",
+    b"[", b"]", b"\xff", b"\xc2\xb2", b";", b"\t", b"(g)", b"(ns)", b"#EXTM3U\n", b"9" * 400, b"[" * 2000, b"null",
+    b"true",
 )  # fmt: skip
 LIMITS = SensorLimits(max_rows=1000, max_bytes=100_000, max_json_bytes=100_000)
 
