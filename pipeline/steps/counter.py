@@ -32,7 +32,7 @@ class Curve(Protocol):
 class StepCounter:
     """Counts steps of readings in order of time.
 
-    ``steps`` and ``step_times`` hold what is certain: a step is counted about three seconds after it was made, those of
+    ``steps`` and ``step_times`` hold what is certain: a step is counted about four seconds after it was made, those of
     a walk's beginning once it is a walk. ``finish`` counts what is left. Memory does not grow but by the step times.
 
     >>> counter = StepCounter()
