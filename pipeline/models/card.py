@@ -159,7 +159,7 @@ def load_card(folder: Path) -> ModelCard:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CardError(f"{path}: {error}") from error
-    if data.get("runtime") == "transformers":
+    if data.get("task") == "text":
         data.setdefault("input", {"width": 384, "height": 384})  # of the warm-up only: its own processor prepares
     faults = _take_labels(folder, data) + cross_faults(data)
     try:

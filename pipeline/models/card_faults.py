@@ -33,6 +33,8 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "split_parts": frozenset({"semantic"}),
     "background": frozenset({"boxes_scores", "detections", "detr", "instances", "semantic", "ssd"}),
 }  # fmt: skip
+#: tasks of runtime transformers, and the decoder of each
+MOUNTED: Mapping[str, str] = {"text": "text", "detect": "detr", "segment": "instances"}
 #: options without which a decoder cannot read
 NEEDED: Mapping[str, str] = {"yolox": "strides", "fcos": "strides", "ssd": "priors"}
 
@@ -45,10 +47,10 @@ def cross_faults(data: Mapping[str, Any]) -> list[str]:
         faults.append("entry: needed for runtime python, and only there")
     if data.get("precision") == "int8" and runtime != "onnx":
         faults.append("precision: int8 needs runtime onnx (a quantized file)")
-    if (runtime == "transformers") != (data.get("task") == "text"):
-        faults.append("runtime: transformers is for task text, and task text for it")
-    if runtime == "transformers" and isinstance(weights, Mapping):
-        faults += _folder_faults(weights)
+    if data.get("task") == "text" and runtime != "transformers":
+        faults.append("runtime: task text needs runtime transformers")
+    if runtime == "transformers":
+        faults += _mounted_faults(data, weights, output)
     if isinstance(weights, Mapping) and weights.get("url") and not weights.get("sha256"):
         faults.append("weights.sha256: needed where there is a url")
     if isinstance(output, Mapping):
@@ -56,8 +58,15 @@ def cross_faults(data: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def _folder_faults(weights: Mapping[str, Any]) -> list[str]:
+def _mounted_faults(data: Mapping[str, Any], weights: Any, output: Any) -> list[str]:
     faults = []
+    task = str(data.get("task"))
+    if task not in MOUNTED:
+        faults.append(f"task: runtime transformers is for {', '.join(MOUNTED)}")
+    elif isinstance(output, Mapping) and output.get("decoder") != MOUNTED[task]:
+        faults.append(f"output.decoder: a {task} model of runtime transformers takes {MOUNTED[task]}")
+    if not isinstance(weights, Mapping):
+        return faults
     if weights.get("url"):
         faults.append("weights.url: runtime transformers reads the folder of the card, mounted by the operator")
     if not str(weights.get("file", "")).endswith((".safetensors", ".safetensors.index.json")):

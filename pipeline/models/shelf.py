@@ -208,6 +208,10 @@ def open_weights(card: ModelCard, folder: Path, path: Path, device: str, threads
         from pipeline.models.torchscript_runtime import TorchScriptForward  # noqa: PLC0415 - see that module
 
         return TorchScriptForward(card, path, device=device, threads=threads)
+    if card.runtime == "transformers" and card.task != "text":
+        from pipeline.models.grounded_runtime import GroundedForward  # noqa: PLC0415 - an optional library
+
+        return GroundedForward(card, path, device=device, threads=threads)
     if card.runtime == "transformers":
         from pipeline.models.transformers_runtime import TextForward  # noqa: PLC0415 - an optional library
 

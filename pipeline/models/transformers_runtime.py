@@ -36,15 +36,8 @@ class TextForward:
 
         Raises: ModelUnavailable where the library is missing, ModelError, DeviceOutOfMemory.
         """
-        facts = _facts(card, path.parent)
-        try:
-            import torch  # noqa: PLC0415 - a second and a half, and most workers never need it
-
-            library: Any = importlib.import_module("transformers")
-        except ImportError as error:
-            raise ModelUnavailable(
-                f"{card.name} needs the library {error.name}", advice="pip install -r deploy/requirements/hub.txt"
-            ) from error
+        facts = folder_facts(card, path.parent)
+        torch, library = open_library(card)
         self._torch: Any = torch
         self._name = card.name
         self._device = choose_device(device, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"})
@@ -57,8 +50,6 @@ class TextForward:
         self._dtype: Any = torch.float32 if self._device == "cpu" else kinds.get(card.precision, torch.float32)
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            # Without this the library would draw its progress over the worker's log.
-            library.utils.logging.disable_progress_bar()
             loader = getattr(library, _LOADERS[self._kind])
             self._processor: Any = library.AutoProcessor.from_pretrained(path.parent, **local)
             model = loader.from_pretrained(path.parent, use_safetensors=True, dtype=self._dtype, **local)
@@ -120,7 +111,22 @@ _LOADERS = {
 }
 
 
-def _facts(card: ModelCard, folder: Path) -> dict[str, Any]:
+def open_library(card: ModelCard) -> tuple[Any, Any]:
+    """Return torch and transformers. Raises: ModelUnavailable where one is missing."""
+    try:
+        import torch  # noqa: PLC0415 - a second and a half, and most workers never need it
+
+        library: Any = importlib.import_module("transformers")
+    except ImportError as error:
+        raise ModelUnavailable(
+            f"{card.name} needs the library {error.name}", advice="pip install -r deploy/requirements/hub.txt"
+        ) from error
+    # Without this the library would draw its progress over the worker's log.
+    library.utils.logging.disable_progress_bar()
+    return torch, library
+
+
+def folder_facts(card: ModelCard, folder: Path) -> dict[str, Any]:
     """Return the folder's config.json. Raises: ModelError where there is none, or it asks for code of its own."""
     try:
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))

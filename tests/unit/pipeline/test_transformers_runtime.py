@@ -162,11 +162,97 @@ def test_without_the_library_the_model_is_unavailable_with_how_to_get_it(tmp_pat
     [
         ('"model.safetensors"', '"pytorch_model.bin"', "takes safetensors only"),
         ('file = "m', 'url = "https://x/y"\nsha256 = "%s"\nfile = "m' % ("a" * 64), "mounted by the operator"),
-        ('"transformers"', '"onnx"', "transformers is for task text"),
-        ('task = "text"', 'task = "tensors"', "transformers is for task text"),
+        ('"transformers"', '"onnx"', "task text needs runtime transformers"),
+        ('task = "text"', 'task = "tensors"', "task: runtime transformers is for text, detect, segment"),
     ],
 )
 def test_a_card_for_mounted_models_is_held_to_what_they_are(tmp_path, old, new, fault):
     write_card(tmp_path, CARD.format(name="m").replace(old, new))
     with pytest.raises(CardError, match=fault):
         load_card(tmp_path)
+
+
+GROUNDED_CARD = """
+name = "{task}-words"
+task = "{task}"
+runtime = "transformers"
+max_batch = 2
+[weights]
+file = "model.safetensors"
+[input]
+width = 128
+height = 128
+mean = [0.485, 0.456, 0.406]
+std = [0.229, 0.224, 0.225]
+[output]
+labels = ["red cat", "dog"]
+score_floor = 0.0
+{output}
+"""
+READ = {
+    "detect": 'decoder = "detr"\nactivation = "none"',
+    "segment": 'decoder = "instances"\nbox_units = "parts"',
+}
+
+
+def grounded(root, task):
+    """Write a Grounding DINO and, for segment, a SAM 2 of a few layers each."""
+    hub = library()
+    import torch
+
+    torch.manual_seed(3)
+    folder = write_card(root / f"{task}-words", GROUNDED_CARD.format(task=task, output=READ[task]))
+    hub.BertTokenizer(vocab={word: place for place, word in enumerate([*WORDS, "."])}).save_pretrained(folder)
+    layers = {f"{part}_{what}": n for part in ("encoder", "decoder")
+              for what, n in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 32))}  # fmt: skip
+    finder = hub.GroundingDinoForObjectDetection(hub.GroundingDinoConfig(
+        backbone_config=hub.SwinConfig(image_size=64, embed_dim=8, depths=[1] * 4, num_heads=[1] * 4, window_size=2,
+                                       out_features=["stage2", "stage3", "stage4"]),
+        text_config=hub.BertConfig(vocab_size=40, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                                   intermediate_size=32),
+        d_model=32, num_queries=12, max_text_len=32, **layers,
+    ))  # fmt: skip
+    outliner = hub.Sam2Model(hub.Sam2Config(
+        vision_config=hub.Sam2VisionConfig(
+            backbone_config=hub.Sam2HieraDetConfig(
+                hidden_size=8, num_attention_heads=1, blocks_per_stage=[1, 2, 2, 1],
+                embed_dim_per_stage=[8, 16, 32, 64], num_attention_heads_per_stage=[1, 1, 2, 4],
+                global_attention_blocks=[4], window_size_per_stage=[2] * 4, image_size=[128, 128],
+                window_positional_embedding_background_size=[7, 7],
+            ),
+            backbone_channel_list=[64, 32, 16, 8], fpn_hidden_size=32,
+            backbone_feature_sizes=[[32, 32], [16, 16], [8, 8]],
+        ),
+        prompt_encoder_config={"hidden_size": 32, "image_size": 128, "patch_size": 16, "mask_input_channels": 4},
+        mask_decoder_config={"hidden_size": 32, "mlp_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                             "iou_head_hidden_dim": 32},
+    ))  # fmt: skip
+    finder.save_pretrained(folder)
+    if task == "segment":
+        outliner.save_pretrained(folder / "sam2")
+    return folder
+
+
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_things_named_in_words_are_found_and_outlined_by_mounted_models(tmp_path, task):
+    grounded(tmp_path, task)
+    model = shelf_of(tmp_path).load(f"{task}-words")
+    found = model.predict(PICTURES)
+    assert len(found) == 3
+    assert {one["label"] for one in found[0]} <= {"red cat", "dog"}
+    assert found[0]
+    assert model.predict(PICTURES) == found
+    for one in found[0]:
+        x, y, width, height = one["box"]
+        assert min(x, y) >= 0
+        assert x + width <= 50.01
+        assert y + height <= 30.01
+        if task == "segment":
+            assert 0 < one["area"] <= (width + 2) * (height + 2)
+
+
+def test_a_missing_outliner_is_told(tmp_path):
+    folder = grounded(tmp_path, "segment")
+    (folder / "sam2" / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        shelf_of(tmp_path).load("segment-words")
