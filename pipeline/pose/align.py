@@ -20,8 +20,8 @@ from pipeline.pose.render import visible_faces
 
 Array = NDArray[np.float64]
 #: blur of the picture in pixels, coarse to fine, and steps at each
-BLURS = (2.0, 0.6)
-STEPS = 8
+BLURS = (3.0, 1.4, 0.6)
+STEPS = 12
 #: cells across or down a face, one for each of its pixels; thinner faces are left out
 _MIN_CELLS, _MAX_CELLS = 5, 240
 #: points taken of one face, at most

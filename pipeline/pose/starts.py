@@ -45,7 +45,7 @@ class Start:
 
 
 def tried(solved: Sequence[Candidate], faces: NDArray[np.float32], camera: Camera, box: Box) -> list[Start]:
-    """Return the poses that agree best with the network's map, best first.
+    """Return what PnP found, then the poses that agree best with the network's map.
 
     solved: what PnP found in a crop. faces: the network's probabilities (7, h, w). camera: of the crop.
     """
@@ -54,7 +54,7 @@ def tried(solved: Sequence[Candidate], faces: NDArray[np.float32], camera: Camer
     first = Start(solved[0].pose, named, rays, box)
     poses = [pose for candidate in solved for pose in _tilted(candidate.pose, box)]
     ranked = sorted(poses, key=first.map_agreement, reverse=True)
-    return [Start(pose, named, rays, box) for pose in ranked[:_KEPT]]
+    return [first, *(Start(pose, named, rays, box) for pose in ranked[:_KEPT])]
 
 
 def _tilted(pose: Pose, box: Box) -> list[Pose]:
