@@ -121,7 +121,7 @@ class Deepfake(Modelled):
         """Return each face's box and landmarks, coloured by its label on this frame."""
         drawn = []
         for face in row["faces"]:
-            drawn.append(box_mark(face["box"], f"{face['label']} {face['score']:.2f}", face["label"]))
+            drawn.append(box_mark(face["box"], f"{face['label']}, P(fake) {face['score']:.2f}", face["label"]))
             if "keypoints" in face:
                 drawn.append(Mark("points", tuple((x, y) for x, y in face["keypoints"]), group=face["label"]))
         return drawn

@@ -178,7 +178,7 @@ def test_of_a_face_without_detail_nothing_is_told():
 def test_faces_are_marked_and_the_worst_moments_kept():
     (row,) = rows_of([face(keypoints=POINTS)], [frame(255)])
     box, points = Deepfake().marks(row, params())
-    assert box == Mark("box", ((10, 10), (34, 40)), "fake 1.00", "fake")
+    assert box == Mark("box", ((10, 10), (34, 40)), "fake, P(fake) 1.00", "fake")
     assert points == Mark("points", tuple(map(tuple, POINTS)), group="fake")
     worst = [{"index": 7, "seconds": 1.25, "track": 0, "score": 0.913, "weight": 1.0, "box": [1, 2, 3, 4]}]
     assert Deepfake().moments({"worst": worst}, params()) == [Moment(7, "P(fake) 0.91 at 1.25 s", (1, 2, 3, 4))]
