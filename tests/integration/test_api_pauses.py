@@ -45,7 +45,7 @@ def test_workers_are_told_of_a_cancel_and_of_an_erasure(api: Api, redis_url: str
 
 
 def test_a_pipeline_says_how_long_it_may_run(api: Api) -> None:
-    register_built_ins(api.services.registry)
+    register_built_ins(api.services.registry, api.services.models)
     (motion,) = [one for one in api.get("/v1/pipelines").get_json()["pipelines"] if one["name"] == "motion"]
     assert motion["max_runtime_seconds"] == 3600.0
 
