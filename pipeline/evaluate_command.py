@@ -27,6 +27,8 @@ SYSTEMS = {
     "steps": "pipeline.steps.evaluate",
     "describe": "pipeline.describe.evaluate",
 }
+#: figures of a system that a page shows besides those that missed their bar
+SHOWN = 3
 #: what a page that shows the figures has around them
 BEGIN, END = "<!-- evaluated: begin; make evaluate -->", "<!-- evaluated: end -->"
 
@@ -55,24 +57,44 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
         reached &= all(figure.reached is not False for figure in report.figures)
     shelf.close()
     head = ["# Evaluation", "", "What `make evaluate` measured; each system's page has its cases one by one.", ""]
-    page = "\n".join([*head, *summary_lines(options.out, "")]) + "\n"
+    page = "\n".join([*head, *summary_lines(options.out)]) + "\n"
     (options.out / "README.md").write_text(page, encoding="utf-8")
     if options.readme is not None:
-        put_between_marks(options.readme, summary_lines(options.out, f"{options.out}/"))
-    print("\n".join(summary_lines(options.out, "")))
+        put_between_marks(options.readme, short_lines(options.out))
+    print("\n".join(summary_lines(options.out)))
     return 0 if reached else 1
 
 
-def summary_lines(folder: Path, links: str) -> list[str]:
-    """Return one table of every figure that has a bar, from reports in a folder; links start with ``links``."""
-    rows: list[Sequence[str]] = []
-    for name in SYSTEMS:
-        path = folder / f"{name}.json"
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"figures": []}
-        for figure in report["figures"]:
-            if figure["bar"] is not None:
-                rows.append((f"[{name}]({links}{name}.md)", *_cells(figure), report["date"]))
+def summary_lines(folder: Path) -> list[str]:
+    """Return one table of every figure that has a bar, from the reports in a folder."""
+    rows = [
+        (f"[{name}]({name}.md)", *_cells(figure), report["date"])
+        for name, report in _reports(folder)
+        for figure in _barred(report)
+    ]
     return table_lines(("system", "figure", "measured", "bar", "", "date"), rows)
+
+
+def short_lines(folder: Path) -> list[str]:
+    """Return a line per system: its first figures, how many bars were reached, and which were missed."""
+    rows = []
+    for name, report in _reports(folder):
+        figures = _barred(report)
+        missed = [figure for figure in figures if not figure["reached"]]
+        reached = f"{len(figures) - len(missed)} of {len(figures)}"
+        told = [f"{what} {measured} ({bar})" for what, measured, bar, _ in map(_cells, figures[:SHOWN])]
+        misses = [f"{what} {measured} ({bar})" for what, measured, bar, _ in map(_cells, missed)]
+        rows.append((f"[{name}]({folder}/{name}.md)", "; ".join(told), reached, "; ".join(misses), report["date"]))
+    return table_lines(("system", "among other things", "bars reached", "missed", "date"), rows)
+
+
+def _reports(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    paths = [(name, folder / f"{name}.json") for name in SYSTEMS]
+    return [(name, json.loads(path.read_text(encoding="utf-8"))) for name, path in paths if path.is_file()]
+
+
+def _barred(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [figure for figure in report["figures"] if figure["bar"] is not None]
 
 
 def put_between_marks(page: Path, lines: Sequence[str]) -> None:

@@ -39,7 +39,7 @@ NOTHING = PoseError(180.0, float("inf"), float("inf"), float("inf"))
 
 
 def evaluate(data: Path, shelf: ModelShelf) -> Report:
-    """Measure the model ``pose-box``; about five minutes on one core. Raises: ModelError, ModelUnavailable."""
+    """Measure the model ``pose-box``; about eleven minutes on one core. Raises: ModelError, ModelUnavailable."""
     network = cast(Network, shelf.load(MODEL))
     box = object_of(network)
     held_out = list(_renders(network, box, 0.1, RENDERS))

@@ -48,7 +48,10 @@ def test_the_command_keeps_page_and_data_and_fails_where_a_bar_is_missed(tmp_pat
     shown = readme.read_text()
     assert shown.startswith(f"before\n{evaluate_command.BEGIN}\n| system")
     assert shown.endswith(f"{evaluate_command.END}\nafter\n")
-    assert f"| [walking]({out}/walking.md) | error | {measured:g} % |" in shown
+    told = f"error {measured:g} % (at most 5 %)"
+    reached = "1 of 1 |  " if code == 0 else f"0 of 1 | {told} "
+    assert f"| [walking]({out}/walking.md) | {told} | {reached}| " in shown
+    assert f"| [walking](walking.md) | error | {measured:g} % | at most 5 % |" in (out / "README.md").read_text()
     assert "old" not in shown
 
 
