@@ -23,7 +23,8 @@ CLASSES = 7
 OUTPUTS = CLASSES + 3
 #: sides of the input must be multiples of it
 MULTIPLE = 16
-_OBJECT = "object."
+#: what of a weights file is the object and not the network starts so
+OBJECT = "object."
 _WIDTHS = (24, 48, 96, 128)
 
 
@@ -70,7 +71,7 @@ class BoxForward:
         self._device = device
         self._network = BoxNet()
         tensors = load_file(str(weights))
-        self.constants = {name: tensors.pop(name).numpy() for name in sorted(tensors) if name.startswith(_OBJECT)}
+        self.constants = {name: tensors.pop(name).numpy() for name in sorted(tensors) if name.startswith(OBJECT)}
         self._network.load_state_dict(tensors)
         self._network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped there
 
@@ -95,8 +96,8 @@ def open_network(weights: Path, device: str, threads: int) -> BoxForward:
 
 def box_tensors(box: Box) -> dict[str, Tensor]:
     """Return the object as tensors, to be kept in one file, and under one digest, with the weights."""
-    textures = {f"{_OBJECT}texture.{face}": torch.from_numpy(one) for face, one in enumerate(box.textures)}
-    return {f"{_OBJECT}size": torch.from_numpy(box.size), **textures}
+    textures = {f"{OBJECT}texture.{face}": torch.from_numpy(one) for face, one in enumerate(box.textures)}
+    return {f"{OBJECT}size": torch.from_numpy(box.size), **textures}
 
 
 def _device(device: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -24,7 +25,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.pose.box import Box, load_box
-from pipeline.pose.network import CLASSES, BoxNet
+from pipeline.pose.network import CLASSES, OBJECT, BoxNet
 from pipeline.pose.samples import draw_sample
 
 PACKAGE = Path("models/pose-box")
@@ -100,6 +101,15 @@ def validate(network: BoxNet, box: Box, seed: int) -> dict[str, float]:
     return {"face_accuracy": right / cells, "box_iou": both / either, "coordinate_error": gap / shown}
 
 
+def save_weights(network: BoxNet, box: Box, path: Path) -> None:
+    """Write the network and the object it knows as one safetensors file, so that one digest names both."""
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    tensors[f"{OBJECT}size"] = torch.from_numpy(np.ascontiguousarray(box.size))
+    for face, texture in enumerate(box.textures):
+        tensors[f"{OBJECT}texture.{face}"] = torch.from_numpy(np.ascontiguousarray(texture))
+    save_file(tensors, path)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, validate, write."""
     options = _parser().parse_args(arguments)
@@ -123,9 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "history": history,
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: value.contiguous() for name, value in network.state_dict().items()}, options.out / "weights.safetensors"
-    )
+    save_weights(network, box, options.out / "weights.safetensors")
     (options.out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps({name: value for name, value in report.items() if name != "history"}))
 
