@@ -7,8 +7,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python -m deploy.local
-# A folder or file for `make test T=tests/unit`
-T      ?=
+# T: a folder or file for `make test T=tests/unit`
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +33,17 @@ status: ## what runs, and where
 doctor: ## what this machine has, and what to do about what it lacks
 	@$(RUN) doctor
 
-test: setup-dev ## run all tests on an embedded stack of their own; T=path for some
+test: setup-dev ## run all tests on an embedded stack of their own, in two processes side by side; T=path for some
+ifdef T
 	@$(BIN)/python -m pytest $(T)
+else
+	@told=$$(mktemp); trap 'rm -f "$$told"' EXIT; \
+	$(BIN)/python -m pytest tests/unit tests/contract tests/architecture >"$$told" 2>&1 & small=$$!; \
+	$(BIN)/python -m pytest tests/integration tests/e2e; large_failed=$$?; \
+	wait $$small; small_failed=$$?; \
+	cat "$$told"; \
+	exit $$((large_failed || small_failed))
+endif
 
 lint: setup-dev ## check style, types, import borders and sizes; change nothing
 	@$(BIN)/ruff check .
