@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import cv2
@@ -56,7 +57,7 @@ def test_a_sound_model_passes_with_its_times():
         (lambda values: np.zeros((len(values), 5), np.float32), "5 classes, the card labels 2"),
         (lambda values: values[:1], "one entry per picture"),
         (lambda values: values / len(values), "a batch of 4 gives other findings"),
-        (lambda values: values + np.random.default_rng().random(values.shape), "different findings each time"),
+        (lambda values, calls=itertools.count(): values + next(calls) % 2 / 2, "different findings each time"),
     ],
 )
 def test_what_does_not_fit_is_told(spoil, fault):
