@@ -18,9 +18,10 @@ from storage.claims import Plan
 from storage.database import Database
 from storage.fleet import Fleet
 from storage.ids import new_id
-from storage.job import Claim, Done, InputRef, NewJob, Rows, SegmentKind, SegmentPlan
+from storage.job import Claim, Done, InputRef, Rows, SegmentKind, SegmentPlan
 from storage.jobs import JobStore
 from storage.migrate import upgrade
+from storage.new_job import NewJob
 from storage.sql_claims import SqlClaims
 
 JOBS = 256

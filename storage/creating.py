@@ -14,9 +14,10 @@ from storage.ending import lock_jobs
 from storage.errors import BatchNotFound, IdempotencyConflict, StateConflict, UploadNotFound
 from storage.fairness import admit
 from storage.ids import is_id, new_id
-from storage.job import InputRef, JobState, NewJob, Priority
+from storage.job import InputRef, JobState, Priority
 from storage.job_rows import JOB_COLUMNS, job_from_row
 from storage.jsonb import clean_text, dump
+from storage.new_job import NewJob
 
 
 @dataclass(frozen=True, slots=True)

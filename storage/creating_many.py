@@ -12,8 +12,9 @@ from sqlalchemy.engine import Connection
 from storage.creating import record_of
 from storage.fairness import admit, step
 from storage.ids import new_id
-from storage.job import JobState, NewJob, Priority
+from storage.job import JobState, Priority
 from storage.jsonb import dump
+from storage.new_job import NewJob
 
 #: (lane, size class) -> segments that wait there now
 Made = Mapping[tuple[str, str], int]

@@ -1,4 +1,7 @@
-"""The words of the queue, plain data; state strings are the same in SQL, API, docs and metrics."""
+"""The words of the queue: job, segment, claim, outcome.
+
+Plain data, standard library only. State strings are the same in SQL, API, docs and metrics.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,20 @@ from storage.artifacts import Artifact
 class JobState(StrEnum):
     """Where a run of a job stands; see ARCHITECTURE.md for the picture."""
 
-    UPLOADING = (
-        "uploading"  # the input is still on its way (open upload, URL or foreign object) -> queued | failed | canceled
-    )
-    QUEUED = "queued"  # waits for a worker -> running | canceled
-    RUNNING = "running"  # at least one segment was claimed; may go back to queued -> any terminal state
-    SUCCEEDED = "succeeded"  # all segments done, summary written
-    FAILED = "failed"  # the input's or the request's fault; never retried
-    DEAD = "dead"  # our fault, attempts used up; an operator looks and replays
-    CANCELED = "canceled"  # the client said so
+    #: the input is still on its way (open upload, URL or foreign object) -> queued | failed | canceled
+    UPLOADING = "uploading"
+    #: waits for a worker -> running | canceled
+    QUEUED = "queued"
+    #: at least one segment was claimed; may go back to queued -> any terminal state
+    RUNNING = "running"
+    #: all segments done, summary written
+    SUCCEEDED = "succeeded"
+    #: the input's or the request's fault; never retried
+    FAILED = "failed"
+    #: our fault, attempts used up; an operator looks and replays
+    DEAD = "dead"
+    #: the client said so
+    CANCELED = "canceled"
 
 
 TERMINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.DEAD, JobState.CANCELED})
@@ -31,12 +39,14 @@ TERMINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.DEAD,
 class SegmentState(StrEnum):
     """Where a segment stands; only ``ready`` is in the claim index."""
 
-    WAITING = "waiting"  # due later (``run_after``), or held; the dispatcher moves it to ready
+    #: due later (``run_after``), or held; the dispatcher moves it to ready
+    WAITING = "waiting"
     READY = "ready"
     CLAIMED = "claimed"
     DONE = "done"
     DEAD = "dead"
-    DROPPED = "dropped"  # its job ended without it
+    #: its job ended without it
+    DROPPED = "dropped"
 
 
 class SegmentKind(StrEnum):
@@ -72,42 +82,6 @@ class InputRef:
     content_type: str | None = None
     #: remote source that the ingest duty copies to ``key``: http(s) URL or ``s3://bucket/key``
     source_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """Everything ``JobStore.create`` needs; made by ``web.submit``."""
-
-    id: str
-    tenant: str
-    pipeline: str
-    spec_version: int
-    params: Mapping[str, Any]
-    #: hash of what must be equal for two segments to share a model batch
-    batch_key: str
-    lane: str
-    size_class: str  # "short" (a still, a sensor file) or "long" (a video)
-    input: InputRef
-    fingerprint: str
-    state: JobState = JobState.QUEUED  # or UPLOADING for url/object inputs
-    priority: Priority = Priority.NORMAL
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    idempotency_key: str | None = None
-    run_after: datetime | None = None
-    expires_at: datetime | None = None
-    max_attempts: int = 3
-    #: predicted seconds of work, for fair queueing and the estimate of waiting time
-    cost_seconds: float = 1.0
-    upload_id: str | None = None
-    #: succeed with what could be had: segments that end dead or failed are named in ``missing_ranges``
-    allow_partial: bool = False
-    #: told of each terminal state, by the Standard Webhooks specification
-    webhook_url: str | None = None
-    #: the open batch it joins, and its unique name there
-    batch_id: str | None = None
-    item_key: str | None = None
-    #: name of each model it uses -> {"version", "digest"} to run with; a name that is not here: as the worker has it
-    pins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from storage.ending import JobEnd, end_jobs, lock_jobs
 from storage.errors import JobNotFound
 from storage.history import timeline
 from storage.ids import is_id
-from storage.job import Fault, InputRef, Job, JobState, NewJob, Rows, SegmentState
+from storage.job import Fault, InputRef, Job, JobState, Rows, SegmentState
 from storage.job_rows import JOB_COLUMNS, job_from_row
 from storage.model_rows import Pins
+from storage.new_job import NewJob
 
 __all__ = ["Created", "JobFilter", "JobStore", "Page", "QueuePlace", "SegmentResult"]
 

@@ -14,8 +14,9 @@ import structlog
 from pipeline.spec import canonical_json
 from storage.errors import StorageError, StorageUnavailable
 from storage.ids import new_id
-from storage.job import InputRef, JobState, NewJob, Priority
+from storage.job import InputRef, JobState, Priority
 from storage.jobs import Created
+from storage.new_job import NewJob
 from storage.objects.keys import input_key
 from storage.objects.port import ObjectStore
 from storage.registry import PipelineRow

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection, Row
 
 from storage.ids import is_id, new_id
-from storage.job import InputRef, JobState, NewJob, Priority
+from storage.job import InputRef, JobState, Priority
+from storage.new_job import NewJob
 
 #: fields of NewJob that a record holds under the same name
 _SAME = ("pipeline", "spec_version", "params", "batch_key", "lane", "size_class", "fingerprint", "cost_seconds")

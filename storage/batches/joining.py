@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from storage.batches.appending import count_items, lock_open
 from storage.batches.rows import BatchState
 from storage.errors import BatchFull, ItemDuplicate, StateConflict
-from storage.job import NewJob
+from storage.new_job import NewJob
 
 # An item of this key that was refused before makes room.
 _JOIN = text("""

@@ -14,8 +14,9 @@ from storage.database import Database
 from storage.depth import Depth
 from storage.fleet import LEASE_SECONDS, Fleet
 from storage.ids import new_id
-from storage.job import InputRef, Job, NewJob, Rows, SegmentKind, SegmentState
+from storage.job import InputRef, Job, Rows, SegmentKind, SegmentState
 from storage.jobs import JobStore
+from storage.new_job import NewJob
 from storage.sql_claims import SqlClaims
 from storage.upkeep import Upkeep
 

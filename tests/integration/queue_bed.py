@@ -16,8 +16,9 @@ from pipeline.pipelines.catalog import load_pipelines
 from pipeline.spec import batch_key, canonical_params
 from storage.database import Database
 from storage.ids import new_id
-from storage.job import InputRef, Job, NewJob
+from storage.job import InputRef, Job
 from storage.jobs import JobStore
+from storage.new_job import NewJob
 from storage.objects.keys import input_key
 from storage.objects.open_store import open_store
 from storage.objects.port import ObjectStore

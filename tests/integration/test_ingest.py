@@ -18,8 +18,9 @@ from sqlalchemy import text
 
 from storage.database import Database
 from storage.ids import new_id
-from storage.job import InputRef, Job, JobState, NewJob
+from storage.job import InputRef, Job, JobState
 from storage.jobs import JobStore
+from storage.new_job import NewJob
 from storage.objects.foreign import ForeignBuckets
 from storage.objects.local import LocalObjectStore
 from storage.objects.port import ObjectStore
