@@ -21,7 +21,7 @@ from pipeline.models.shelf import open_shelf
 from pipeline.pipelines.base import Pipeline
 from pipeline.pipelines.catalog import load_pipelines
 from pipeline.rows import RowWriter, read_rows
-from pipeline.run import Plan, Work, plan_input, run_works
+from pipeline.run import Plan, Work, batch_size_for, plan_input, run_works
 from pipeline.settings import PipelineSettings
 from pipeline.spec import ParamsInvalid, canonical_params, with_defaults
 
@@ -50,7 +50,10 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
         plan = plan_input(pipeline, options.path, params, cage, shelf, segment_seconds=options.segment_seconds)
         if options.explain:
             held = peak(
-                plan.media, width=params.get("width"), batch_size=settings.batch_size, cage_memory_bytes=MEMORY_BYTES
+                plan.media,
+                width=params.get("width"),
+                batch_size=batch_size_for(pipeline, settings.batch_size),
+                cage_memory_bytes=MEMORY_BYTES,
             )
             _explain(pipeline, params, plan, shelf, held)
             return 0

@@ -23,12 +23,11 @@ from pipeline.pipelines.base import Pipeline, Row
 from pipeline.planning import Range, cut_ranges, decode_seconds
 from pipeline.prefetch import Prefetch
 from pipeline.sensors.read import is_recording, media_of, read_recording
-from pipeline.sensors.recording import Recording
 from pipeline.spec import ParamsInvalid, canonical_params
 from pipeline.stream import Carried, Ended, Sampled, Work, WorkStream, as_still, packet_index, sampler_label, sampler_of
 from pipeline.timing import StageTimer
 
-__all__ = ["Checkpoint", "Plan", "Range", "Work", "WorkResult", "plan_input", "run_works"]
+__all__ = ["Checkpoint", "Plan", "Range", "Work", "WorkResult", "batch_size_for", "plan_input", "run_works"]
 
 #: called with (frames done, frames in all) after each batch, and each second while the decoder searches for the next
 #: frame; raises to stop the work, and the exception passes through
@@ -96,9 +95,7 @@ def plan_input(
     return Plan(choice.media, ranges, (*media.warnings, *found, *choice.warnings))
 
 
-def _plan_recording(
-    pipeline: Pipeline, path: Path, params: Mapping[str, Any], shelf: ModelShelf, tick: Tick
-) -> Plan:  # fmt: skip
+def _plan_recording(pipeline: Pipeline, path: Path, params: Mapping[str, Any], shelf: ModelShelf, tick: Tick) -> Plan:
     """Read all of a recording, so that a bad one is refused before it is run; it is one segment."""
     media = media_of(read_recording(path, params, tick=tick))
     cost = pipeline.cost_seconds(params, shelf) * max(1.0, (media.duration_seconds or 0.0) / 60)
@@ -123,7 +120,7 @@ def run_works(
     """
     params = _filled(pipeline, params)
     stream = WorkStream(pipeline, works, params, cage)
-    batch_size = min(batch_size, getattr(pipeline, "max_batch", batch_size))
+    batch_size = batch_size_for(pipeline, batch_size)
     inference = BatchInference(pipeline, params, shelf, batch_size)
     under_way = [_UnderWay(pipeline, work, params) for work in works]
     total = sum(work.range.frames for work in works)
@@ -136,6 +133,11 @@ def run_works(
             yield from _run_batch(batch, inference, under_way, stream)
             del batch  # its frames must not live on while the next ones are gathered
             report()
+
+
+def batch_size_for(pipeline: Pipeline, batch_size: int) -> int:
+    """Return how many frames a batch of this pipeline holds where ``batch_size`` are allowed."""
+    return min(batch_size, getattr(pipeline, "max_batch", batch_size))
 
 
 def _run_batch(
@@ -171,10 +173,7 @@ def _fills(event: Sampled | Carried | Ended) -> bool:
 
 
 def _bytes(event: Sampled | Carried | Ended) -> int:
-    if not isinstance(event, Sampled):
-        return 0
-    # A recording is a batch of its own: two at once are not faster, and after each there is a sign of life.
-    return BATCH_BYTES if isinstance(event.frame, Recording) else event.frame.nbytes
+    return event.frame.nbytes if isinstance(event, Sampled) else 0
 
 
 class _UnderWay:

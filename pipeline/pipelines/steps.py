@@ -93,6 +93,8 @@ PARAMS_SCHEMA = {
 class Steps(Modelled):
     """Count the steps of a whole recording at once, as ``StepCounter`` counts them one reading after another."""
 
+    #: two recordings at once are not faster, and after each there is a sign of life
+    max_batch = 1
     spec = PipelineSpec(
         name="steps",
         description="Steps, their times and the cadence, from accelerometer readings in CSV or JSON.",
