@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from pipeline.default_settings import DefaultSettings
 from storage.objects.settings import ObjectStoreSettings
 from storage.settings import DatabaseSettings
 
 
-class WebSettings(DatabaseSettings, ObjectStoreSettings):
+class WebSettings(DatabaseSettings, ObjectStoreSettings, DefaultSettings):
     """Environment variables ``FQ_*`` of the web process."""
 
     model_config = SettingsConfigDict(env_prefix="FQ_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -36,14 +37,6 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
     manifest_max_bytes: int = Field(
         default=1024**3, ge=1, description="Largest manifest of a batch that one request may bring, in bytes."
     )
-    default_stride: int | None = Field(
-        default=None, ge=1, le=1_000_000,
-        description="Every how many-th frame is looked at where a job does not say; unset: as each pipeline has it.",
-    )  # fmt: skip
-    default_width: int | None = Field(
-        default=None, ge=16, le=4096,
-        description="Pixels that frames are shrunk to where a job does not say; unset: as each pipeline has it.",
-    )  # fmt: skip
     max_wait_seconds: float = Field(
         default=60.0, ge=0, le=300, description="Longest `?wait=` and `Prefer: wait=` that is honoured."
     )
@@ -77,12 +70,6 @@ class WebSettings(DatabaseSettings, ObjectStoreSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level that is logged."
     )
-
-    @property
-    def default_params(self) -> dict[str, int]:
-        """Defaults of this installation, by their place in a pipeline's parameters."""
-        named = {"sampler/stride": self.default_stride, "width": self.default_width}
-        return {place: value for place, value in named.items() if value is not None}
 
     @field_validator("public_url")
     @classmethod
