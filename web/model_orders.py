@@ -16,8 +16,8 @@ from web.incoming import parse
 
 #: runtimes whose files hold no code of ours to run: they may come over HTTP
 RUNTIMES = ("onnx", "torchscript", "export")
-#: the one kind of code that may be named: what this release itself holds
-OWN_CODE = re.compile(r"pipeline(\.[A-Za-z_][A-Za-z0-9_]*)+:[A-Za-z_][A-Za-z0-9_]*")
+#: the one kind of code that may be named: what opens networks in this release itself
+OWN_CODE = re.compile(r"pipeline(\.[a-z_][a-z0-9_]*)+:open_[a-z0-9_]+")
 FIELDS = frozenset({"card", "labels", "evaluation", "sha256"})
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")

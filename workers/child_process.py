@@ -48,6 +48,8 @@ log = get_logger(__name__)
 
 #: a child is idle when it has not worked for this long: it then waits for a bell and holds no lock
 IDLE_SECONDS = 1.0
+#: one that is busy looks this often whether a version of a model waits for its check
+CHECK_SECONDS = 5.0
 
 
 class ChildProcess:
@@ -61,6 +63,7 @@ class ChildProcess:
         structlog.contextvars.bind_contextvars(worker=self.worker_id)
         #: None while there is work in hand, or none may be taken
         self._idle_since: float | None = None
+        self._looked_for_checks_at = 0.0
         station = self._open(main.settings)
         self._runner, self._check = Runner(station), self._open_check(station)
         signal.signal(ROUSE, self._roused)
@@ -85,7 +88,9 @@ class ChildProcess:
         before = signal.signal(signal.SIGTERM, lambda *_: self.flags.stop_here())
         try:
             report = run()
-            self._check.run_due()
+            if not report or time.monotonic() - self._looked_for_checks_at >= CHECK_SECONDS:
+                self._check.run_due()
+                self._looked_for_checks_at = time.monotonic()
             if idle and not report:
                 self._check.measure_loaded()
             return report
@@ -96,8 +101,6 @@ class ChildProcess:
     @property
     def _must_end(self) -> bool:
         """Whether the next child goes on: this one was told to stop, or only its end frees the GPU's memory."""
-        if self._versions.holds_dead_memory:
-            log.info("child.recycled", reason="a model was dropped from the GPU")
         return self.flags.stopping_here or self._versions.holds_dead_memory
 
     def _roused(self, *_: object) -> None:

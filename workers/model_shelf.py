@@ -122,7 +122,9 @@ class VersionShelf:
             return open_model(card, package.folder, path, self._device, self._threads)
 
     def _close(self, model: Model) -> None:
-        self.holds_dead_memory |= self._device != "cpu" and runs_on_gpu(model.card)
+        if self._device != "cpu" and runs_on_gpu(model.card):
+            log.info("child.ends_after_shift", reason="a model was dropped from the GPU", model=model.card.name)
+            self.holds_dead_memory = True
         model.close()
 
 

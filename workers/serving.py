@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.models.shelf import FolderShelf
+from pipeline.models.shelf import DEFAULT_CACHE, FolderShelf
 from pipeline.models.shelf import open_shelf as open_folder_shelf
 from pipeline.pipelines.base import Pipeline
 from storage.errors import StateConflict
@@ -24,8 +24,6 @@ from workers.settings import WorkerSettings
 
 log = get_logger(__name__)
 
-#: as ``pipeline.models.shelf.open_shelf`` has it
-DEFAULT_CACHE = Path.home() / ".cache" / "framequeue" / "models"
 #: what is told of how good a model is, beside its card
 EVALUATION_FILE = "evaluation.json"
 EVALUATION_BYTES_MAX = 256 * 1024

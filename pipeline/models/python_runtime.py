@@ -27,6 +27,8 @@ def open_entry(card: ModelCard, folder: Path, weights: Path, *, device: str = "a
     try:
         module = _file_module(card, folder / place) if place.endswith(".py") else importlib.import_module(place)
         opener: Callable[[Path, str, int], Forward] = getattr(module, name)
+        if opener.__module__ != module.__name__:
+            raise ModelError(f"{name} is not a function of {place}, which only imports it")
         return opener(weights, device, threads)
     except Exception as error:
         raise own_error(error, f"{card.name} cannot be loaded") from error

@@ -17,6 +17,8 @@ from pipeline.models.pull import file_digest, find_weights, pull_weights
 
 #: cards that come with the project
 BUILT_IN = Path(__file__).resolve().parents[2] / "models"
+#: where fetched weights are kept unless told
+DEFAULT_CACHE = Path.home() / ".cache" / "framequeue" / "models"
 
 
 #: loads the weights of a card: (card, folder of the card, weights file, device, threads)
@@ -177,7 +179,7 @@ def open_shelf(
     precision: fp16 or bf16 runs models that allow a choice (TorchScript on a GPU) in it, whatever their card says.
     """
     folders = [BUILT_IN] if model_dir is None else [BUILT_IN, model_dir]
-    cache = cache_dir or Path.home() / ".cache" / "framequeue" / "models"
+    cache = cache_dir or DEFAULT_CACHE
     return FolderShelf(folders, cache_dir=cache, mirror=mirror, device=device, threads=threads, precision=precision)
 
 

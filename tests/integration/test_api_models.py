@@ -100,7 +100,10 @@ def test_every_fault_of_a_card_is_named_before_the_weights_are_kept(api: Api) ->
     assert api.get("/v1/models").get_json()["models"] == []
 
 
-@pytest.mark.parametrize("entry", ["model.py:open_network", "os:system", "pipelines.evil:run", "pipeline:main"])
+@pytest.mark.parametrize(
+    "entry",
+    ["model.py:open_network", "os:system", "pipelines.evil:open_it", "pipeline:open_it", "pipeline.run:run_works"],
+)
 def test_code_is_never_taken_over_http(api: Api, entry: str) -> None:
     response = add(api, card=CARD.replace('"onnx"', f'"python"\nentry = "{entry}"'))
     assert response.get_json()["code"] == "model.card_invalid"

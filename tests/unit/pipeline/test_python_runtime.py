@@ -77,6 +77,13 @@ def test_an_entry_that_is_not_there_is_a_model_error_and_names_the_model(tmp_pat
         shelf_over(tmp_path).load("doubler")
 
 
+def test_an_entry_that_another_module_holds_is_refused(tmp_path):
+    package(tmp_path, entry="model.py:open_elsewhere", code="from shutil import rmtree as open_elsewhere\n")
+    with pytest.raises(ModelError, match=r"open_elsewhere is not a function of model.py"):
+        shelf_over(tmp_path).load("doubler")
+    assert (tmp_path / "doubler" / "factor.npz").is_file()
+
+
 def test_a_network_for_pipelines_tells_no_findings_and_takes_no_empty_batch(tmp_path):
     package(tmp_path)
     model = shelf_over(tmp_path).load("doubler")
