@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from tenacity import RetryCallState as Attempt
-from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import Retrying, retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from storage.claims import ClaimLost
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable, ObjectStoreUnavailable
 from storage.job import Bury, ClaimedSegment, Done, Failed, GiveBack, Outcome, Retry
 from workers import metrics
 from workers.heartbeat import Hold
@@ -25,6 +25,14 @@ Answer = TypeVar("Answer")
 
 #: outcomes wait at most this long for others, to be written in one transaction
 SETTLE_SECONDS = 0.5
+
+#: for functions that write to the object store: a hiccup of it costs no one a claim
+outlasting_hiccups = retry(
+    retry=retry_if_exception_type(ObjectStoreUnavailable),
+    wait=wait_random_exponential(multiplier=0.3, max=3.0),
+    stop=stop_after_attempt(4),
+    reraise=True,
+)
 
 WORDS: dict[type, str] = {Done: "done", Failed: "failed", Retry: "retry", Bury: "dead", GiveBack: "given_back"}
 

@@ -14,16 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Row
 from storage.artifacts import Artifact
 from storage.claims import ClaimLost
-from storage.errors import ObjectStoreUnavailable
 from storage.job import ClaimedSegment, Done
 from storage.objects.keys import artifact_key
-from workers.hand import Hand, Stopped
+from workers.hand import Hand, Stopped, outlasting_hiccups
 from workers.inputs import Lent
 from workers.logs import get_logger
 from workers.retry import TimedOut, concerns_everyone
@@ -111,12 +108,7 @@ def _kept(hand: Hand, segment: ClaimedSegment, drawn: Drawn) -> Artifact:
     return Artifact(drawn.name, key, drawn.content_type, size_bytes, sha256, drawn.caption)
 
 
-@retry(
-    retry=retry_if_exception_type(ObjectStoreUnavailable),
-    wait=wait_random_exponential(multiplier=0.3, max=3.0),
-    stop=stop_after_attempt(4),
-    reraise=True,
-)
+@outlasting_hiccups
 def _put(hand: Hand, key: str, path: Path, content_type: str) -> tuple[int, str]:
     hand.checkpoint()
     with path.open("rb") as file:

@@ -10,8 +10,6 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
 from pipeline.errors import DeviceOutOfMemory, MediaError, ModelUnavailable, PipelineError
 from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
@@ -19,10 +17,9 @@ from pipeline.pipelines.base import Pipeline, Row
 from pipeline.rows import pack_rows, read_rows, unpack_rows
 from pipeline.run import Range, Work, WorkResult, plan_input, run_works
 from storage.claims import ClaimLost, Plan
-from storage.errors import ObjectStoreUnavailable
 from storage.job import ClaimedSegment, Done, Outcome, Rows, SegmentPlan
 from storage.objects.keys import rows_key
-from workers.hand import Hand, Stopped
+from workers.hand import Hand, Stopped, outlasting_hiccups
 from workers.illustrations import wanted, with_artifacts
 from workers.inputs import Lent, keep_packets, lent
 from workers.retry import TimedOut, concerns_everyone, decide
@@ -231,12 +228,7 @@ def _keep_rows(hand: Hand, segment: ClaimedSegment, rows: Sequence[Row]) -> Rows
     return Rows(len(rows), len(data), digest, key=key)
 
 
-@retry(
-    retry=retry_if_exception_type(ObjectStoreUnavailable),
-    wait=wait_random_exponential(multiplier=0.3, max=3.0),
-    stop=stop_after_attempt(4),
-    reraise=True,
-)
+@outlasting_hiccups
 def _put(hand: Hand, key: str, data: bytes) -> None:
     hand.checkpoint()
     hand.station.objects.put(key, data, content_type="application/gzip")
