@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import cv2
@@ -94,13 +95,18 @@ class _Kept:
 
     def __init__(self, cells: Cells) -> None:
         self._shape = cells.shape
-        self._low = np.maximum(cells, CHANGED_LEVELS) - np.uint8(CHANGED_LEVELS)
-        self._high = np.minimum(cells, 255 - CHANGED_LEVELS) + np.uint8(CHANGED_LEVELS)
+        levels = _levels(cells.shape)  # cv2 ends at 0 and 255; numpy needs four calls for that
+        self._low, self._high = cv2.subtract(cells, levels), cv2.add(cells, levels)
 
     def changed_share(self, cells: Cells) -> float:
         if cells.shape != self._shape:
             return 1.0
         return (cells.size - cv2.countNonZero(cv2.inRange(cells, self._low, self._high))) / cells.size
+
+
+@lru_cache(maxsize=8)
+def _levels(shape: tuple[int, ...]) -> Cells:
+    return np.full(shape, CHANGED_LEVELS, np.uint8)
 
 
 def changed_share(one: Cells, other: Cells) -> float:

@@ -170,7 +170,7 @@ class Service:
             index = indexed.index
             with self._decoding(given, found, indexed, wanted) as (video, feed):
                 for place, frame in decode_places(video, index, feed, wanted, Damage(), tick=tick):
-                    looks.append((place, reader.cells(frame).copy()))
+                    looks.append((place, reader.cells(frame)))
         threshold, kept = pick_threshold(looks, Rule.of(head["gate"]), index, head["keep"])
         return {"type": "result", "threshold": threshold, "kept": kept}, b""
 

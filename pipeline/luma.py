@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.adaptive import Cells
 
 _BYTE = np.dtype(np.uint8)
-#: cells across; 128 x 72 points of a 720p frame take 5 us to read, its decode 1,500
+#: cells across; 128 x 72 points of a 720p frame take 8 us to read between two decodes, a decode 1,400
 CELLS_ACROSS = 128
 
 
@@ -31,8 +31,8 @@ class LumaReader:
         self._layout = _Layout()
 
     def cells(self, frame: VideoFrame) -> Cells:
-        """Return a frame's cells: for 8-bit luma a view that is valid only while the frame is."""
-        plane = frame.planes[0]
+        """Return a frame's cells, a copy in one piece: what reads them after is a third as dear as on the plane."""
+        plane = VideoPlane(frame, 0)  # ``frame.planes`` makes all three
         known = (frame.format.name, plane.height, plane.width, plane.line_size)
         if known != self._known:
             self._known, self._layout = known, _layout_of(frame, plane)
@@ -43,7 +43,7 @@ class LumaReader:
         found: NDArray[Any] = np.ndarray(
             layout.shape, layout.kind, cast("memoryview", plane), layout.first, layout.strides
         )
-        return found if layout.kind == _BYTE else (found >> layout.shift).astype(np.uint8)
+        return found.copy() if layout.kind == _BYTE else (found >> layout.shift).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,20 @@
-"""The adaptive sampler's rule: what it costs beside the decode, and how stale the pictures are that it passes over."""
+"""The adaptive sampler's rule: what it costs beside the decode, and how stale the pictures are that it passes over.
+
+``python -m bench.decode.adaptive FILE STRIDE`` is one measured run of the product's decode under it, for its memory.
+"""
 
 from __future__ import annotations
 
+import os
 import statistics
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -16,14 +23,19 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from bench.decode.figures import Figure
+from bench.decode.measuring import inside, measured, run_once
+from bench.decode.product import frames_in, index_in, wanted_places
 from bench.decode.streams import Streams, clips_folder
 from pipeline.adaptive import Gate, Rule
+from pipeline.cage_service import Service
 from pipeline.luma import LumaReader
-from pipeline.media import PacketIndex
+from pipeline.media import MediaLimits, PacketIndex
 from pipeline.sampling import adaptive_rule
 
 #: clips of the shared data whose camera stands still
 STATIC_CLIPS = ("bottle_detection", "car_detection", "one_by_one_person")
+#: stream and bar in MiB, as for the planned decode
+_MEMORY = (("h264-720p-gop250", 40.0), ("h264-1080p-gop30", 65.0))
 #: a point of the 160 x 90 picture is stale when it is off by more than this many grey levels
 _STALE_LEVELS = 15
 _SIDE = (160, 90)
@@ -44,6 +56,15 @@ def measure(streams: Streams, repetitions: int) -> list[Figure]:
             Figure(f"adaptive: largest staleness to uniform's, {name}", worst, None, gate=False),
             Figure(f"adaptive: share of frames kept, {name}", share, None, unit="of all", gate=False),
         ]
+    return figures + _memory(streams)
+
+
+def _memory(streams: Streams) -> list[Figure]:
+    figures = []
+    for name, bar in _MEMORY:
+        for stride in ("1", "10"):
+            grown = run_once(inside("bench.decode.adaptive", str(streams.path(name)), stride)).rss_growth_mib
+            figures.append(Figure(f"adaptive: {name}, 1 in {stride}: peak RSS growth", grown or 0.0, bar, unit="MiB"))
     return figures
 
 
@@ -120,3 +141,19 @@ def _stale(pictures: list[NDArray[np.int16]], kept: NDArray[np.int64]) -> NDArra
             for place, other in zip(places, held, strict=True)
         ]
     )
+
+
+def main(path: str, stride: str) -> None:
+    """Index, decode, look at one frame in ``stride`` and shrink those that are kept, once, measured."""
+    service, descriptor, gate = Service(asdict(MediaLimits())), os.open(path, os.O_RDONLY), _rule().as_json()
+
+    def body() -> Mapping[str, Any]:
+        _, key = index_in(service, descriptor)
+        told = [head["type"] for head, _ in frames_in(service, descriptor, wanted_places(stride, key), gate=gate)]
+        return {"frames": told.count("frame"), "of": len(key)}
+
+    measured(body)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -32,11 +32,15 @@ def index_in(service: Service, descriptor: int) -> tuple[NDArray[np.int64], NDAr
 
 
 def frames_in(
-    service: Service, descriptor: int, wanted: NDArray[np.int64], width: int | None = WIDTH
+    service: Service,
+    descriptor: int,
+    wanted: NDArray[np.int64],
+    width: int | None = WIDTH,
+    gate: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[Mapping[str, Any], memoryview | bytes]]:
     """Yield the messages of a request for frames. Raises: RuntimeError where the answer is an error."""
     for head, payload in service.answer(
-        {"op": "frames", "width": width, "gate": None}, bytearray(wanted), descriptor, no_tick
+        {"op": "frames", "width": width, "gate": gate}, bytearray(wanted), descriptor, no_tick
     ):
         if head["type"] == "error":
             raise RuntimeError(head["message"])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.adaptive import (
+    CHANGED_LEVELS,
     THRESHOLDS,
     Gate,
     Rule,
@@ -139,6 +140,17 @@ def test_the_threshold_picked_is_the_lowest_that_keeps_the_budget(film, wanted, 
     assert count <= wanted or threshold == THRESHOLDS[-1]
     if at[THRESHOLDS[0]] <= wanted:
         assert threshold == THRESHOLDS[0]
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**32 - 1), st.sampled_from([2, 14, 15, 16, 17, 255]))
+def test_a_cell_has_changed_where_it_is_off_by_more_than_so_many_levels_at_the_ends_of_the_scale_too(
+    rows, columns, seed, off
+):
+    random = np.random.default_rng(seed)
+    one = random.choice(np.array([0, 1, 14, 15, 16, 120, 239, 240, 241, 255]), (rows, columns))
+    other = np.clip(one + random.integers(-off, off, (rows, columns), endpoint=True), 0, 255)
+    expected = (np.abs(one - other) > CHANGED_LEVELS).mean()
+    assert changed_share(one.astype(np.uint8), other.astype(np.uint8)) == pytest.approx(expected)
 
 
 def test_pictures_of_another_size_are_another_picture():

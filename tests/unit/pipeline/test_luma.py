@@ -43,3 +43,13 @@ def test_any_size_gives_some_cells_and_never_very_many(height: int, width: int) 
 def test_the_cells_of_an_rgb_picture_follow_its_brightness() -> None:
     picture = np.repeat(ramp(90, 160)[..., None], 3, axis=2)
     assert np.array_equal(cells_of_rgb(picture), on_grid(ramp(90, 160)))
+
+
+@pytest.mark.parametrize("form", ["gray", "yuv420p10le", "rgb24"])
+def test_cells_outlive_their_frame_and_lie_in_one_piece(form: str) -> None:
+    frame = av.VideoFrame.from_ndarray(ramp(360, 640), format="gray").reformat(format=form)
+    found = LumaReader().cells(frame)
+    before = found.copy()
+    frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+    assert np.array_equal(found, before)
+    assert found.flags.c_contiguous
