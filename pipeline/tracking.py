@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 #: x, y, width, height
 Box = Sequence[float]
 Matrix = NDArray[np.float64]
+#: times are compared in whole microseconds: 8.3 - 7.3 is more than 1 in floating point
+_TICKS = 1_000_000
 
 
 class Tracker:
@@ -29,11 +31,16 @@ class Tracker:
         if not 0 < min_iou <= 1:
             raise ValueError("min_iou must be above 0 and at most 1")
         self._min_iou = min_iou
-        self._max_gap_seconds = max_gap_seconds
+        self._max_gap = round(max_gap_seconds * _TICKS)
         self._seconds = -np.inf
         self._next = 0
-        #: id -> (seconds last seen, label, box then); ids rise
-        self._tracks: dict[int, tuple[float, str, Box]] = {}
+        #: id -> (ticks when last seen, label, box then); ids rise
+        self._tracks: dict[int, tuple[int, str, Box]] = {}
+
+    @property
+    def alive(self) -> Set[int]:
+        """The ids that the next step may give again unless too much time passes until then."""
+        return self._tracks.keys()
 
     def step(self, seconds: float, boxes: Sequence[Box], labels: Sequence[str]) -> list[int]:
         """Return the track id of each box: 0, 1, 2 ... in order of first appearance, no two boxes of a step alike.
@@ -46,15 +53,15 @@ class Tracker:
         if len(boxes) != len(labels):
             raise ValueError(f"{len(boxes)} boxes, {len(labels)} labels")
         self._seconds = seconds
-        gap = self._max_gap_seconds
-        self._tracks = {track: seen for track, seen in self._tracks.items() if seconds - seen[0] <= gap}
+        now = round(seconds * _TICKS)
+        self._tracks = {track: seen for track, seen in self._tracks.items() if now - seen[0] <= self._max_gap}
         found = self._match(boxes, labels)
         ids = []
         for box, label, known in zip(boxes, labels, found, strict=True):
             track = known
             if track is None:
                 track, self._next = self._next, self._next + 1
-            self._tracks[track] = (seconds, label, tuple(box))
+            self._tracks[track] = (now, label, tuple(box))
             ids.append(track)
         return ids
 

@@ -23,7 +23,6 @@ class Face:
     def __init__(self, track: int, seconds: float) -> None:
         self.track = track
         self.first = self.last = seconds
-        self.clock = 0.0
         self.frames = 0
         self.box: Sequence[float] = ()
         self.vote = Vote()
@@ -66,11 +65,12 @@ class FollowedFaces:
         tracks = self._tracker.step(self._clock, [one["box"] for one in faces], ["face"] * len(faces))
         for track, one in zip(tracks, faces, strict=True):
             face = self._present.setdefault(track, Face(track, seconds))
-            face.last, face.clock, face.box = seconds, self._clock, one["box"]
+            face.last, face.box = seconds, one["box"]
             face.frames += 1
             face.vote.add(one["score"], one["weight"])
             self.count = max(self.count, track + 1)
-        self._retire([face for face in self._present.values() if self._clock - face.clock > self._gap])
+        alive = self._tracker.alive
+        self._retire([face for track, face in self._present.items() if track not in alive])
         return tracks
 
     def finish(self, frames: int) -> list[dict[str, Any]]:

@@ -123,11 +123,14 @@ class _Worst:
             }
         if len(self._best) > 10 * WORST_MOMENTS:
             # What falls out now is below five others, which can only rise.
-            self._best = {(one["track"], floor(one["seconds"])): one for one in self.told()}
+            self._best = dict(self._ranked())
 
     def told(self) -> list[dict[str, Any]]:
         """Return the worst moments, highest score first; of equal ones the heavier, then the earlier."""
+        return [one for _, one in self._ranked()]
+
+    def _ranked(self) -> list[tuple[tuple[int, int], dict[str, Any]]]:
         ranked = sorted(
-            self._best.values(), key=lambda one: (-one["score"], -one["weight"], one["index"], one["track"])
+            self._best.items(), key=lambda item: (-item[1]["score"], -item[1]["weight"], item[1]["index"], item[0])
         )
         return ranked[:WORST_MOMENTS]

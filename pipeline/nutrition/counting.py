@@ -91,8 +91,8 @@ class Scene:
         #: whether things had to be let go
         self.truncated = False
         self._things: list[Thing] = []
-        #: track -> the thing it shows and when it was last seen; forgotten when the tracker forgets the track
-        self._current: dict[int, tuple[Thing, float]] = {}
+        #: track -> the thing it shows; forgotten when the tracker forgets the track
+        self._current: dict[int, Thing] = {}
         self._tracker = Tracker(min_iou=SAME_PLACE, max_gap_seconds=MAX_GAP_SECONDS)
         #: label -> how many at once -> frames; of items, containers and unknown food
         self._at_once: dict[tuple[str, str], Counter[int]] = {}
@@ -103,16 +103,12 @@ class Scene:
         plate, seconds, items = plate_side(row), row["pts_seconds"], row["items"]
         kinds = [_kind(one) for one in items]
         tracks = self._tracker.step(seconds, [one["box"] for one in items], kinds)
-        self._current = {
-            track: known for track, known in self._current.items() if seconds - known[1] <= MAX_GAP_SECONDS
-        }
-        seen = {id(self._current[track][0]) for track in tracks if track in self._current}
+        self._current = {track: thing for track, thing in self._current.items() if track in self._tracker.alive}
+        seen = {id(self._current[track]) for track in tracks if track in self._current}
         for item, kind, track in zip(items, kinds, tracks, strict=True):
-            thing = (
-                self._current[track][0] if track in self._current else self._thing_at(item["box"], kind, seconds, seen)
-            )
+            thing = self._current.get(track) or self._thing_at(item["box"], kind, seconds, seen)
             seen.add(id(thing))
-            self._current[track] = (thing, seconds)
+            self._current[track] = thing
             thing.see(item, track, row, plate)
         for kind, labels in _by_kind(row).items():
             for label, count in Counter(labels).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from pipeline.deepfake.followed import KEPT_FACES, FollowedFaces
@@ -132,6 +133,14 @@ def test_frames_far_apart_are_followed_from_one_to_the_next(gap):
     assert told_of([row(place * gap, face(0.2)) for place in range(12)])["faces_found"] == 1
 
 
+@pytest.mark.parametrize("gap", [0.1, 0.7, 1.0, 3.0])
+def test_one_who_stays_is_one_face_however_unevenly_it_is_looked_at(gap):
+    # sums of such times are not exact: each looks a hair longer than the gap now and then
+    random = np.random.default_rng(1)
+    times = np.round(np.cumsum(random.choice([gap, 5.0, 0.033367, 0.5], 300)), 6).tolist()
+    assert told_of([row(at, face(0.2)) for at in times], track_gap_seconds=gap)["faces_found"] == 1
+
+
 def test_the_curve_tells_each_second():
     rows = [
         row(0.0, face(0.2, weight=1.0), face(0.8, x=300, weight=0.5)),
@@ -156,6 +165,13 @@ def test_the_worst_moments_are_one_per_face_and_second_highest_first():
         (79, 0, 0.79), (69, 0, 0.69), (59, 0, 0.59), (49, 0, 0.49), (39, 0, 0.39),
     ]  # fmt: skip
     assert worst[0]["box"] == [0, 0, 100, 100]
+
+
+def test_a_worst_moment_just_before_a_second_is_not_taken_for_one_of_the_next():
+    # 1.9996 is told as 2.0, and is of second 1 all the same
+    many = [row(3.0 + place, face(0.1)) for place in range(60)]
+    worst = told_of([row(1.9996, face(0.9)), row(2.5, face(0.8)), *many])["worst"]
+    assert [one["score"] for one in worst[:2]] == [0.9, 0.8]
 
 
 def test_a_result_that_is_repeated_counts_for_the_vote_but_is_no_moment_of_its_own():
