@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cage_ring import Ring, Tokens
-from pipeline.cage_wire import GoneError, Reader, SilenceError, Tick, no_tick, send_request
+from pipeline.cage_wire import NO_MEMORY, GoneError, Reader, SilenceError, Tick, no_tick, send_request
 from pipeline.errors import CageError, CageUnavailable
 from pipeline.media import MediaLimits
 
@@ -253,7 +253,7 @@ class CageProcess:
         if status == -signal.SIGXCPU:
             return CageError("The decoder used up its processor time without an answer.", code="cage.hung")
         if "MemoryError" in said or "bad_alloc" in said:
-            return CageError("Decoding needs more memory than the cage allows.", code="cage.memory")
+            return CageError(NO_MEMORY["message"], code=NO_MEMORY["code"], advice=NO_MEMORY["advice"])
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         why = f", {self._why_ended}" if self._why_ended else ""
         return CageError(f"The decoder ended with {how}{why}." + (f" Last words: {said}" if said else ""))

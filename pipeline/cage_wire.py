@@ -23,7 +23,7 @@ MAX_HEAD_BYTES = 1 << 20
 _AHEAD_BYTES = 1024
 NO_MEMORY: Mapping[str, Any] = {
     "type": "error", "kind": "CageError", "code": "cage.memory",
-    "message": "Decoding needs more memory than the cage allows.", "advice": None,
+    "message": "Decoding needs more memory than the cage allows.", "advice": "Send a smaller version.",
 }  # fmt: skip
 
 

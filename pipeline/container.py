@@ -19,6 +19,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from pipeline.errors import MediaError
+from pipeline.false_sizes import false_sizes_are_damage
 from pipeline.libav_log import LibavLog
 from pipeline.media import MediaLimits
 from pipeline.ranged_file import RangedFile
@@ -56,7 +57,8 @@ class OpenVideo:
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the video in decoding order, and empty ones. Raises: av.error.FFmpegError, EOFError."""
         try:
-            yield from self.container.demux(self.stream)
+            with false_sizes_are_damage():
+                yield from self.container.demux(self.stream)
         except IndexError:
             return  # another stream turned up on the way; PyAV stumbles over it after the last packet
 
@@ -106,14 +108,13 @@ def open_video(
     else:
         source.seek(0)
     try:
-        container = av.open(
-            "fd:" if isinstance(source, int) else source, "r",
-            format=found.formats[0] if len(found.formats) == 1 else None,
-            container_options=_options(source, found, limits), options={"max_pixels": str(limits.max_pixels)},
-        )  # fmt: skip
-    except MemoryError as error:
-        if "max_streams" in log.text():  # libav calls this no memory
-            raise _too_many_streams(limits) from error
+        with false_sizes_are_damage():
+            container = av.open(
+                "fd:" if isinstance(source, int) else source, "r",
+                format=found.formats[0] if len(found.formats) == 1 else None,
+                container_options=_options(source, found, limits), options={"max_pixels": str(limits.max_pixels)},
+            )  # fmt: skip
+    except MemoryError:
         raise
     except (av.error.FFmpegError, ValueError, EOFError) as error:
         raise _unreadable(log, limits) from error

@@ -23,6 +23,7 @@ from pipeline.cage_wire import Tick, no_tick
 from pipeline.colour import Picture
 from pipeline.container import check_size
 from pipeline.errors import MediaError
+from pipeline.false_sizes import HonestFile
 from pipeline.media import MediaInfo, MediaLimits, PacketIndex, shrunk
 from pipeline.sniff import Sniffed
 
@@ -68,7 +69,7 @@ def open_image(descriptor: int, found: Sniffed, limits: MediaLimits) -> Iterator
     for part in announced:
         check_size(part.right, part.bottom, limits)  # opening a GIF already makes room for what its first part covers
     os.lseek(descriptor, 0, os.SEEK_SET)
-    with python_warnings.catch_warnings(), os.fdopen(os.dup(descriptor), "rb") as file:
+    with python_warnings.catch_warnings(), HonestFile(os.dup(descriptor)) as file:
         python_warnings.simplefilter("ignore")
         with _decoding():
             image = Image.open(file, formats=_formats(found))

@@ -27,6 +27,7 @@ def test_some_hundred_spoiled_files_hurt_nobody(tmp_path: Path, shared: Path) ->
     assert {"shown", "shown with damage", "media.undecodable"} <= report["outcomes"].keys()
     assert sum(report["malformed"].values()) == 60
     assert report["reads_outside"] == 0
+    assert report["cage_ended"] == {}
     assert report["in_force"]["files"] is True
 
 

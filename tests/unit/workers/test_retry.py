@@ -31,6 +31,7 @@ from workers.scratch import ScratchUnavailable
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HUNG = CageError("no answer", code="cage.hung")
+BLOATED = CageError("needs more memory", code="cage.memory", advice="Send a smaller version.")
 
 
 def brief(outcome: Outcome) -> tuple[object, ...]:
@@ -51,6 +52,8 @@ def brief(outcome: Outcome) -> tuple[object, ...]:
         (HUNG, {"attempts": 1, "solo": True}, (Failed, "cage.hung")),
         (HUNG, {"attempts": 1, "solo": False}, (Retry, "cage.hung", True, True, 0.0)),
         (HUNG, {"max_attempts": 1}, (Failed, "cage.hung")),
+        (BLOATED, {}, (Retry, "cage.memory", True, True, 0.0)),
+        (BLOATED, {"attempts": 1, "solo": True}, (Failed, "cage.memory")),
         (ModelError("wrong shape"), {}, (Retry, "model.failed", True, False, 1.0)),
         (ModelError("wrong shape"), {"attempts": 3, "max_attempts": 9}, (Retry, "model.failed", True, False, 8.0)),
         (DeviceOutOfMemory("full"), {}, (Retry, "device.out_of_memory", True, True, 1.0)),
