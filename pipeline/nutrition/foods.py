@@ -60,9 +60,15 @@ def find_food(label: str) -> Food | None:
     return _by_name().get(_folded(label))
 
 
+def container_of(label: str) -> str | None:
+    """Return the one of CONTAINERS that a model's label means, whatever its case; None for anything else."""
+    folded = _folded(label)
+    return folded if folded in CONTAINERS else None
+
+
 def is_food_or_unknown(label: str) -> bool:
     """Whether what a model calls so may be food: everything but containers and the other things that COCO names."""
-    return _folded(label) not in NOT_FOOD and _folded(label) not in CONTAINERS
+    return _folded(label) not in NOT_FOOD and container_of(label) is None
 
 
 def all_foods() -> list[Food]:

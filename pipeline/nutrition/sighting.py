@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.nutrition.foods import CONTAINERS, PLATES, Food, find_food, is_food_or_unknown
+from pipeline.nutrition.foods import PLATES, Food, container_of, find_food, is_food_or_unknown
 from pipeline.pipelines.base import Row
 
 #: cells of the coarse picture by which cuts are found
@@ -31,11 +31,11 @@ def sighting(image: NDArray[np.uint8], findings: Sequence[Finding], names: Mappi
     for one in findings:
         label = names.get(one["label"], one["label"])
         found = _in_source(one, label, scale)
-        food = find_food(label)
+        food, container = find_food(label), container_of(label)
         if food is not None:
             items.append({**found, "label": food.label, **_extent(one, scale)})
-        elif label.lower() in CONTAINERS:
-            row["containers"].append({**found, "label": label.lower()})
+        elif container is not None:
+            row["containers"].append({**found, "label": container})
         elif is_food_or_unknown(label):
             row["unknown"].append(found)
     row["items"] = _bunched(_heaped(items))

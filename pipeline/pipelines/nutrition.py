@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.frame import Frame
 from pipeline.marks import Mark, Moment, box_mark
 from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
-from pipeline.nutrition.foods import CONTAINERS
+from pipeline.nutrition.foods import container_of
 from pipeline.nutrition.sighting import sighting
 from pipeline.nutrition.summary import Meal
 from pipeline.pipelines.base import Params, Row
@@ -96,9 +96,13 @@ class Nutrition(Modelled):
         if params["tableware"] is None:
             return found
         held = _findings(frames, params["tableware"], params, shelf)
+        names = params["names"]
+
+        def holds(one: Mapping[str, Any]) -> bool:
+            return container_of(names.get(one["label"], one["label"])) is not None
+
         return [
-            [one for one in food if one["label"] not in CONTAINERS]
-            + [one for one in ware if one["label"] in CONTAINERS]
+            [*(one for one in food if not holds(one)), *filter(holds, ware)]
             for food, ware in zip(found, held, strict=True)
         ]
 

@@ -62,6 +62,13 @@ def test_both_models_are_named_and_paid_for():
     assert Nutrition().cost_seconds(filled, shelf) == 0.5
 
 
+@pytest.mark.parametrize("given", [{}, {"tableware": "faked"}])
+def test_containers_are_known_in_any_spelling_and_by_what_their_label_means(given):
+    found = row_of([thing("Apple"), thing("Wine_Glass"), thing("7")], names={"7": "bowl"}, **given)
+    assert [one["label"] for one in found["items"]] == ["apple"]
+    assert [one["label"] for one in found["containers"]] == ["wine glass", "bowl"]
+
+
 def test_food_containers_and_unknown_food_are_parted_and_other_things_left_out():
     found = row_of([thing("Apple"), thing("cup"), thing("ramen"), thing("person")])
     assert [one["label"] for one in found["items"]] == ["apple"]
