@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 
 #: raised when the meaning of a stored job changes, so that old workers leave new work alone
 SPEC_VERSION = 2
@@ -66,8 +67,14 @@ def canonical_params(schema: Mapping[str, Any], params: Mapping[str, Any]) -> di
     filled: dict[str, Any] = _with_defaults(schema, params)
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(map(str, error.path)))
     if errors:
-        raise ParamsInvalid([ParamFault("/" + "/".join(map(str, error.path)), error.message) for error in errors])
+        raise ParamsInvalid([ParamFault("/" + "/".join(map(str, error.path)), _said(error)) for error in errors])
     return filled
+
+
+def _said(error: ValidationError) -> str:
+    """Return what is wrong: in the schema's own words where it has an ``errorMessage``."""
+    part: Any = error.schema
+    return str(part.get("errorMessage", error.message)) if isinstance(part, Mapping) else str(error.message)
 
 
 def with_defaults(schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pipeline.describe.answering import UNKNOWN
 from pipeline.describe.measuring import covered, edit_distance, fold
 
 MAX_LINES = 1000
-#: a line is compared with those seen last, so many
+#: a line is compared with those seen last, so many, and with at least twice as many as the frame holds
 RECENT = 100
 #: the same line where at most this share of its characters differs, and where it stands on the other by half
 ALIKE = 0.25
@@ -37,7 +37,9 @@ class Lines:
                 if place is None:
                     continue
             taken.add(place)
-            self._note(place, line, key, seconds, index)
+            self._note(place, line, seconds, index)
+        while len(self._recent) > max(RECENT, 2 * len(lines)):
+            self._recent.popitem(last=False)
 
     def told(self) -> list[dict[str, Any]]:
         """Return the lines in the order in which they came up, as ``parameters.SUMMARY_FIELDS`` explains."""
@@ -60,7 +62,7 @@ class Lines:
         self._kept.append({**line, "index": index, "frames": 0, "first_seconds": round(seconds, 3)})
         return len(self._kept) - 1
 
-    def _note(self, place: int, line: Mapping[str, Any], key: str, seconds: float, index: int) -> None:
+    def _note(self, place: int, line: Mapping[str, Any], seconds: float, index: int) -> None:
         kept = self._kept[place]
         if line["score"] > kept["score"]:
             kept.update({**line, "index": index})
@@ -68,8 +70,6 @@ class Lines:
         kept["last_seconds"] = round(seconds, 3)
         self._recent[place] = fold(kept["text"])
         self._recent.move_to_end(place)
-        while len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
 
 
 class Things:

@@ -24,6 +24,7 @@ _SCHEMA = params_schema(
             _QUESTION,
             {"type": "array", "items": _QUESTION, "minItems": 1, "maxItems": MAX_QUESTIONS},
         ],
+        "errorMessage": f"a question of 1 to 500 characters, or a list of 1 to {MAX_QUESTIONS}, is taken",
         "default": None,
         "description": "Task vqa: a question, or a list of them: how many, is there, what colour, where, what it says.",
     },
@@ -56,7 +57,10 @@ def describe_schema() -> dict[str, Any]:
     width = {**WIDTH, "default": 2048}
     schema["properties"] = {**schema["properties"], "width": width}
     schema["if"] = {"properties": {"task": {"const": "vqa"}}, "required": ["task"]}
-    schema["then"] = {"properties": {"question": {"not": {"type": "null"}}}, "required": ["question"]}
+    asked = {"not": {"type": "null"}, "errorMessage": "task vqa answers a question: give one"}
+    schema["then"] = {"properties": {"question": asked}, "required": ["question"]}
+    unasked = {"type": "null", "errorMessage": "only task vqa answers questions: set task to vqa"}
+    schema["else"] = {"properties": {"question": unasked}}
     return schema
 
 

@@ -71,7 +71,7 @@ def phrase(text: str) -> Phrase:
     parts = [part for part in words.split() if part not in ("a", "an", "the", "any", "some", "this", "that", "of")]
     number = colour = None
     while len(parts) > 1:
-        if number is None and (parts[0] in _NUMBERS or parts[0].isdigit()):
+        if number is None and (parts[0] in _NUMBERS or parts[0].isdecimal()):
             number = _NUMBERS.get(parts[0]) or int(parts[0])
         elif colour is None and parts[0] in COLOUR_WORDS:
             colour = COLOUR_WORDS[parts[0]]
@@ -106,11 +106,13 @@ def _text(found: Mapping[str, str], asked: str) -> Question:
     return Question("text", None if bears_text else subject)
 
 
+_SAYS = r"does (?:it|the .+?) (?:say|read) (?P<words>.+)"
+
+
 def _says(found: Mapping[str, str], asked: str) -> Question:
-    words = asked[len(asked) - len(found["words"]) :].strip(
-        " '\"\u2018\u2019\u201c\u201d"
-    )  # as it was typed, not in lower case
-    return Question("says", words=words)
+    typed = re.fullmatch(_SAYS, asked, re.IGNORECASE)  # not in lower case, and in the asker's own spelling
+    words = typed["words"] if typed else found["words"]
+    return Question("says", words=words.strip(" '\"\u2018\u2019\u201c\u201d"))
 
 
 _THERE = r"(?:is|are) there"
@@ -128,7 +130,7 @@ _GRAMMAR: list[tuple[re.Pattern[str], Make]] = [
         (r"what is the colour of (?P<np>.+)", _of("colour")),
         (rf"(?:is|are) (?P<np>(?:the|this|that|all) .+?) (?P<colour>{_COLOUR})", _of("is_colour")),
         (r"where (?:is|are|can i find) (?P<np>.+)", _of("where")),
-        (r"does (?:it|the .+?) (?:say|read) (?P<words>.+)", _says),
+        (_SAYS, _says),
         (r"what (?:does|do) (?P<np>.+?) (?:say|read)", _text),
         (r"what (?:is|text is) (?:written|printed)(?: (?:on|in|at) (?P<np>.+))?(?: (?:here|there))?", _text),
         (r"what is the text(?: (?:on|in|of) (?P<np>.+))?", _text),

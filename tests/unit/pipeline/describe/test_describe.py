@@ -145,6 +145,20 @@ def test_params_have_limits(bad):
         params(**bad)
 
 
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"task": "vqa"}, "/question: task vqa answers a question: give one"),
+        ({"question": "Is there a cat?"}, "/question: only task vqa answers questions: set task to vqa"),
+        ({"task": "vqa", "question": 7}, "/question: a question of 1 to 500 characters, or a list of 1 to 50, is taken"),
+    ],
+)
+def test_a_question_that_is_missing_or_idle_is_refused_in_words(given, fault):
+    with pytest.raises(ParamsInvalid) as refused:
+        params(**given)
+    assert str(refused.value) == fault
+
+
 def test_a_model_of_another_task_is_refused_but_only_where_the_task_needs_one():
     with pytest.raises(ParamsError):
         Describe().check(params(detector="classifier"), shelf_of())

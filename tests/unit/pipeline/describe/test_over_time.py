@@ -33,6 +33,11 @@ def test_another_text_at_the_same_place_is_another_line():
     assert [one["text"] for one in merged([line("Chapter one")], [line("The end")])] == ["Chapter one", "The end"]
 
 
+def test_a_page_of_many_lines_that_stays_is_told_once():
+    page = [line(f"row number {place:03d}", 20 * place) for place in range(300)]
+    assert [one["frames"] for one in merged(page, page, page)] == [3] * 300
+
+
 def test_lines_are_bounded():
     lines = Lines()
     for place in range(MAX_LINES + 5):

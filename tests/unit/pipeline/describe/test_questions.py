@@ -53,16 +53,29 @@ def test_words_asked_for_keep_their_case():
     assert parse('Does it say "NO PARKING"?').words == "NO PARKING"
 
 
+@pytest.mark.parametrize("question", ['Does it say "color by color"?', 'does the Colour card read "color by color"'])
+def test_words_asked_for_are_spelled_as_they_were_typed(question):
+    assert parse(question).words == "color by color"
+
+
 @pytest.mark.parametrize("text", ["Why is the sky blue?", "Who painted it?", "", "?", "Tell me a story", "apples"])
 def test_what_does_not_fit_is_not_understood(text):
     assert parse(text) is None
 
 
-@given(st.text(max_size=80))
-@settings(max_examples=200, deadline=None)
-def test_any_text_is_understood_or_not_but_never_an_error(text):
-    asked = parse(text)
+@given(
+    st.sampled_from(["", "How many ", "Is there ", "Where are the "]),
+    st.text(max_size=80) | st.text(st.characters(categories=["N"]), min_size=1, max_size=3).map("{} cats".format),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_understood_or_not_but_never_an_error(beginning, text):
+    asked = parse(beginning + text)
     assert asked is None or asked.kind
+
+
+def test_numbers_of_any_script_are_numbers_and_marks_that_look_like_them_are_not():
+    assert parse("Are there ٣ cats?").subject == Phrase("cats", None, 3)
+    assert parse("How many ² cats are there?").subject == Phrase("² cats")
 
 
 @given(st.text("abc the in picture", max_size=40))
