@@ -24,7 +24,7 @@ _SCHEMA = params_schema(
             _QUESTION,
             {"type": "array", "items": _QUESTION, "minItems": 1, "maxItems": MAX_QUESTIONS},
         ],
-        "errorMessage": f"a question of 1 to 500 characters, or a list of 1 to {MAX_QUESTIONS}, is taken",
+        "errorMessage": f"it takes a question of 1 to 500 characters, or 1 to {MAX_QUESTIONS} of them",
         "default": None,
         "description": "Task vqa: a question, or a list of them: how many, is there, what colour, where, what it says.",
     },

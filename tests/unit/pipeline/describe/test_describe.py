@@ -150,7 +150,7 @@ def test_params_have_limits(bad):
     [
         ({"task": "vqa"}, "/question: task vqa answers a question: give one"),
         ({"question": "Is there a cat?"}, "/question: only task vqa answers questions: set task to vqa"),
-        ({"task": "vqa", "question": 7}, "/question: a question of 1 to 500 characters, or a list of 1 to 50, is taken"),
+        ({"task": "vqa", "question": 7}, "/question: it takes a question of 1 to 500 characters, or 1 to 50 of them"),
     ],
 )
 def test_a_question_that_is_missing_or_idle_is_refused_in_words(given, fault):
