@@ -71,6 +71,13 @@ def write_checked(source: Path, target: IO[bytes], name: str) -> None:
         raise _refused(name, f"{source.name} is not an archive of torch.export: {error}") from error
 
 
+def copy_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, copy: zipfile.ZipFile, inner: str) -> None:
+    """Copy a member piece by piece to the name ``inner`` in the folder that torch expects in an archive."""
+    with archive.open(info) as read, copy.open(f"model/{inner}", "w", force_zip64=True) as write:
+        while piece := read.read(_CHUNK):
+            write.write(piece)
+
+
 def _members(archive: zipfile.ZipFile, source: Path, name: str) -> dict[str, zipfile.ZipInfo]:
     """Return the members to keep by their name inside the archive's folder."""
     infos = archive.infolist()
@@ -100,9 +107,7 @@ def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, inner: str, copy: zip
         checked = _checked_config(document) if _CONFIG.fullmatch(inner) else _checked_graph(document)
         copy.writestr(f"model/{inner}", json.dumps(checked))
         return
-    with archive.open(info) as read, copy.open(f"model/{inner}", "w", force_zip64=True) as write:
-        while piece := read.read(_CHUNK):
-            write.write(piece)
+    copy_member(archive, info, copy, inner)
 
 
 def _checked_config(document: Any) -> Any:

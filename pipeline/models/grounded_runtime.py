@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.device import choose_device, own_error
+from pipeline.device import own_error
 from pipeline.errors import ModelError
 from pipeline.models.card import ModelCard
 from pipeline.models.outputs import Outputs
+from pipeline.models.torch_forward import TorchForward
 from pipeline.models.transformers_runtime import folder_facts, open_library
 
 #: below the package's folder: the model that outlines, for task ``segment``
@@ -24,15 +25,13 @@ OUTLINER = "sam2"
 MAX_OUTLINED = 50
 
 
-class GroundedForward:
+class GroundedForward(TorchForward):
     """Finds the card's labels, which are phrases such as "red helmet", in pictures prepared as the card says.
 
     Outputs for task detect: ``logits`` (n, queries, labels), probabilities, and ``boxes`` (n, queries, 4), centre x, y,
     width, height as parts (decoder ``detr``). For task segment: ``boxes`` (n, k, 4), x1 y1 x2 y2 as parts, ``scores``
     and ``classes`` (n, k), ``masks`` (n, k, rows, columns), 0-1, over the whole input (decoder ``instances``).
     """
-
-    fixed_batch: int | None = None
 
     def __init__(self, card: ModelCard, path: Path, *, device: str = "auto", threads: int = 0) -> None:
         """path: the finder's weights. threads: of the whole process, 0 leaves them.
@@ -43,22 +42,20 @@ class GroundedForward:
         folders = [folder, folder / OUTLINER] if card.task == "segment" else [folder]
         for one in folders:
             folder_facts(card, one)
-        torch, library = open_library(card)
-        self._torch: Any = torch
-        self._device = choose_device(device, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"})
-        if threads:
-            torch.set_num_threads(threads)
+        library = open_library(card)
+        super().__init__(device, threads)
+        torch = self.torch
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         weights: dict[str, Any] = {**local, "use_safetensors": True, "dtype": torch.float32}
         try:
             tokenizer = library.AutoTokenizer.from_pretrained(folder, **local)
             self._words, self._places = _phrases(torch, tokenizer, card.output.labels)
             finder = library.GroundingDinoForObjectDetection.from_pretrained(folder, **weights)
-            self._finder: Any = finder.eval().to(self._device)
+            self._finder: Any = finder.eval().to(self.device)
             self._outliner: Any = None
             if card.task == "segment":
                 outliner = library.Sam2Model.from_pretrained(folder / OUTLINER, **weights)
-                self._outliner = outliner.eval().to(self._device)
+                self._outliner = outliner.eval().to(self.device)
         except Exception as error:
             raise own_error(error, f"{card.name} cannot be loaded") from error
         if self._words["input_ids"].shape[1] > finder.config.max_text_len:
@@ -66,10 +63,10 @@ class GroundedForward:
 
     def __call__(self, batch: NDArray[np.float32]) -> Outputs:
         """Run one batch, float32, (n, 3, h, w)."""
-        torch = self._torch
+        torch = self.torch
         with torch.inference_mode():
-            pictures = torch.from_numpy(batch).to(self._device)
-            words = {name: value.repeat(len(batch), 1).to(self._device) for name, value in self._words.items()}
+            pictures = torch.from_numpy(batch).to(self.device)
+            words = {name: value.repeat(len(batch), 1).to(self.device) for name, value in self._words.items()}
             found = self._finder(pixel_values=pictures, **words)
             chances = found.logits.sigmoid()
             # A phrase is as likely as its likeliest word (Liu et al. 2023, "Grounding DINO", section 3).
@@ -81,11 +78,10 @@ class GroundedForward:
     def close(self) -> None:
         """Free both models and give their memory back to the device."""
         self._finder = self._outliner = None
-        if self._device != "cpu":
-            self._torch.cuda.empty_cache()
+        super().close()
 
     def _outlined(self, pictures: Any, scores: Any, centred: Any) -> Outputs:
-        torch = self._torch
+        torch = self.torch
         best, classes = scores.max(dim=2)
         best, order = best.topk(min(MAX_OUTLINED, best.shape[1]), dim=1)
         classes = classes.gather(1, order)

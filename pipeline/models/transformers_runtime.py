@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.device import choose_device, own_error
+from pipeline.device import own_error
 from pipeline.errors import ModelError, ModelUnavailable
 from pipeline.models.card import ModelCard
 from pipeline.models.outputs import Outputs
+from pipeline.models.torch_forward import TorchForward
 
 #: longest caption or answer, in tokens
 MAX_TOKENS = 96
@@ -26,10 +27,8 @@ MAX_TOKENS = 96
 CAPTION_PROMPT = "Describe this picture in one sentence."
 
 
-class TextForward:
+class TextForward(TorchForward):
     """One image-text model: BLIP for captions or for questions, or any that transformers calls image-text-to-text."""
-
-    fixed_batch: int | None = None
 
     def __init__(self, card: ModelCard, path: Path, *, device: str = "auto", threads: int = 0) -> None:
         """path: the weights, with all that belongs to them in the same folder. threads: of the process, 0 leaves them.
@@ -37,23 +36,19 @@ class TextForward:
         Raises: ModelUnavailable where the library is missing, ModelError, DeviceOutOfMemory.
         """
         facts = folder_facts(card, path.parent)
-        torch, library = open_library(card)
-        self._torch: Any = torch
+        library = open_library(card)
+        super().__init__(device, threads)
         self._name = card.name
-        self._device = choose_device(device, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"})
-        if threads:
-            torch.set_num_threads(threads)
         self._kind = _kind(facts)
         #: what a sample is asked
         self.sample_prompt = "What is this?" if self._kind == "vqa" else None
-        kinds = {"fp16": torch.float16, "bf16": torch.bfloat16}
-        self._dtype: Any = torch.float32 if self._device == "cpu" else kinds.get(card.precision, torch.float32)
+        self.kind = self.reduced(card.precision)
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             loader = getattr(library, _LOADERS[self._kind])
             self._processor: Any = library.AutoProcessor.from_pretrained(path.parent, **local)
-            model = loader.from_pretrained(path.parent, use_safetensors=True, dtype=self._dtype, **local)
-            self._model: Any = model.eval().to(self._device)
+            model = loader.from_pretrained(path.parent, use_safetensors=True, dtype=self.kind, **local)
+            self._model: Any = model.eval().to(self.device)
         except Exception as error:
             raise own_error(error, f"{card.name} cannot be loaded") from error
 
@@ -73,10 +68,10 @@ class TextForward:
         if prompt is not None and self._kind == "caption":
             raise ModelError(f"{self._name} makes captions only; a question needs another model")
         pictures = [Image.fromarray(image) for image in images]
-        inputs = self._inputs(pictures, prompt).to(self._device)
+        inputs = self._inputs(pictures, prompt).to(self.device)
         if "pixel_values" in inputs:
-            inputs["pixel_values"] = inputs["pixel_values"].to(self._dtype)
-        with self._torch.inference_mode():
+            inputs["pixel_values"] = inputs["pixel_values"].to(self.kind)
+        with self.torch.inference_mode():
             tokens = self._model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False, num_beams=1)
         if self._kind == "chat":  # what was asked comes back before what is said
             tokens = tokens[:, inputs["input_ids"].shape[1] :]
@@ -85,8 +80,7 @@ class TextForward:
     def close(self) -> None:
         """Free the model and give its memory back to the device."""
         self._model = None
-        if self._device != "cpu":
-            self._torch.cuda.empty_cache()
+        super().close()
 
     def _inputs(self, pictures: Sequence[Any], prompt: str | None) -> Any:
         if self._kind == "caption":
@@ -111,11 +105,9 @@ _LOADERS = {
 }
 
 
-def open_library(card: ModelCard) -> tuple[Any, Any]:
-    """Return torch and transformers. Raises: ModelUnavailable where one is missing."""
+def open_library(card: ModelCard) -> Any:
+    """Return transformers. Raises: ModelUnavailable where it is missing."""
     try:
-        import torch  # noqa: PLC0415 - a second and a half, and most workers never need it
-
         library: Any = importlib.import_module("transformers")
     except ImportError as error:
         raise ModelUnavailable(
@@ -123,7 +115,7 @@ def open_library(card: ModelCard) -> tuple[Any, Any]:
         ) from error
     # Without this the library would draw its progress over the worker's log.
     library.utils.logging.disable_progress_bar()
-    return torch, library
+    return library
 
 
 def folder_facts(card: ModelCard, folder: Path) -> dict[str, Any]:
