@@ -7,7 +7,7 @@ import pytest
 from storage.artifacts import Artifact
 from storage.job import Bury, Claim, Done, Failed, GiveBack, JobState, Retry, SegmentKind, SegmentPlan
 from storage.objects.keys import artifact_key
-from tests.contract.claims_bed import FAULT, SUMMARY, Queue, held, infer, outcomes, split, states
+from tests.contract.claims.bed import FAULT, SUMMARY, Queue, held, infer, outcomes, split, states
 from tests.fakes.sql_queue import rows_of
 
 

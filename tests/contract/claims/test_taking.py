@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage.job import JobState, Retry, SegmentKind
-from tests.contract.claims_bed import FAULT, Queue, claim, held, jobs_of, outcomes, plan, split
+from tests.contract.claims.bed import FAULT, Queue, claim, held, jobs_of, outcomes, plan, split
 
 
 def test_an_empty_queue_gives_nothing(queue: Queue) -> None:

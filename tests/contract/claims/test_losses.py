@@ -6,7 +6,7 @@ import pytest
 
 from storage.fleet import MAX_LOSSES
 from storage.job import Done, JobState, SegmentState
-from tests.contract.claims_bed import SUMMARY, Queue, claim, held, infer, jobs_of, outcomes, plan
+from tests.contract.claims.bed import SUMMARY, Queue, claim, held, infer, jobs_of, outcomes, plan
 from tests.fakes.sql_queue import rows_of
 
 

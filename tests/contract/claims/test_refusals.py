@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage.job import Bury, Done, Failed, GiveBack, JobState, Retry
-from tests.contract.claims_bed import FAULT, SUMMARY, Queue, held, infer, outcomes, plan, split
+from tests.contract.claims.bed import FAULT, SUMMARY, Queue, held, infer, outcomes, plan, split
 from tests.fakes.sql_queue import rows_of
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from storage.claims import ClaimLost, Plan
 from storage.job import JobState, SegmentKind, SegmentPlan
-from tests.contract.claims_bed import Queue, held, plan, split, states
+from tests.contract.claims.bed import Queue, held, plan, split, states
 
 
 def test_a_plan_of_one_part_goes_on_under_the_same_claim(queue: Queue) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from storage.job import Done, Fault, GiveBack, JobState, Retry, SegmentKind, SegmentState
-from tests.contract.claims_bed import FAULT, SUMMARY, Queue, claim, held, infer, outcomes, split, states
+from tests.contract.claims.bed import FAULT, SUMMARY, Queue, claim, held, infer, outcomes, split, states
 
 
 def test_a_retry_waits_for_its_time(queue: Queue) -> None:

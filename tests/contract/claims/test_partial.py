@@ -8,7 +8,7 @@ import pytest
 
 from storage.fleet import MAX_LOSSES
 from storage.job import Bury, Done, Failed, JobState, Retry, SegmentKind
-from tests.contract.claims_bed import FAULT, SUMMARY, Queue, held, infer, outcomes, plan, split, states
+from tests.contract.claims.bed import FAULT, SUMMARY, Queue, held, infer, outcomes, plan, split, states
 from tests.fakes.sql_queue import rows_of
 
 

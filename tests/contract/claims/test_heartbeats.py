@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from storage.claims import LEFT_BEHIND_SECONDS
 from storage.job import GiveBack, JobState
-from tests.contract.claims_bed import Queue, claim, held, infer, jobs_of, outcomes, states
+from tests.contract.claims.bed import Queue, claim, held, infer, jobs_of, outcomes, states
 
 
 def test_a_heartbeat_tells_what_is_held_and_carries_progress(queue: Queue) -> None:

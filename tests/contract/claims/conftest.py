@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.claims_bed import Queue
+from tests.contract.claims.bed import Queue
 from tests.fakes.memory_claims import MemoryClaims
 from tests.fakes.sql_queue import SqlQueue
 
