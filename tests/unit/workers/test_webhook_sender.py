@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -12,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from storage.ids import new_id
 from storage.webhooks.outbox import Attempt, ClaimedEvent
 from storage.webhooks.outbox import Receiver as Place
 from storage.webhooks.secrets import secret_text
+from tests.fakes.certificate import self_signed
 from tests.fakes.webhook_receiver import Receiver, webhook_receiver
 from workers.dispatcher.webhook_sender import WebhookSender
 from workers.remote_request import FetchRules
@@ -83,24 +78,6 @@ def test_only_listed_ports_are_sent_to(receiver: Receiver) -> None:
     assert send("http://8.8.8.8:22/").error == "port 22 is not one that we connect to"
 
 
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """Names and, for each time they are asked for, their addresses."""
-    answers: dict[str, list[list[str]]] = {}
-    real = socket.getaddrinfo
-
-    def resolver(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        if host not in answers:
-            return real(host, port, *args, **kwargs)
-        addresses = answers[host].pop(0) if answers[host] else []
-        if not addresses:
-            raise socket.gaierror(socket.EAI_NONAME, "no such name")
-        return [item for address in addresses for item in real(address, port, *args, **kwargs)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolver)
-    return answers
-
-
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["2606:4700::1", "10.1.2.3"]])
 def test_a_name_that_leads_inside_is_refused(
     receiver: Receiver, names: dict[str, list[list[str]]], addresses: list[str]
@@ -140,27 +117,7 @@ def test_proxy_variables_are_not_read(receiver: Receiver, monkeypatch: pytest.Mo
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key and certificate of ``hooks.test``, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.test")])
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hooks.test")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "hooks.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + built.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls") / "hooks.pem", "hooks.test")
 
 
 @pytest.mark.parametrize(
