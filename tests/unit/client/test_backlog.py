@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ import pytest
 from framequeue import Client, ConfigurationError
 from framequeue.backlog import Backlog, Gate, Journal, News, Terms
 from framequeue.manifest import BadLine, Entry, source_of_backlog
-
-from tests.unit.client.test_client import BytesParser
 
 
 class BatchServer:

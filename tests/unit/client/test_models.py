@@ -11,7 +11,7 @@ from framequeue import ConfigurationError, InvalidError
 from framequeue.cli.main import run
 
 from tests.unit.client.fake_api import FakeApi, answer
-from tests.unit.client.test_client import form_of
+from tests.unit.client.forms import form_of
 
 CARD = 'name = "helmets"\n[weights]\nfile = "helmets.onnx"\n[output]\nlabels_file = "labels.txt"\n'
 
