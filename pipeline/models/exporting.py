@@ -81,11 +81,19 @@ def _converted(
     original: LoadedModel, source: Path, to: str, target: Path, pictures: Sequence[NDArray[np.uint8]]
 ) -> str:
     card, module = original.card, original.module
+    if original.constants:
+        raise ParamsError(
+            f"{card.name} holds more than a network ({', '.join(sorted(original.constants)[:3])}), and no other format "
+            "keeps it.",
+            code="model.not_exportable",
+            advice="Serve the package as it is.",
+        )
     if to == "int8" and card.runtime == "onnx":
         return to_int8(source, target, _calibration(card, pictures))
     if module is None:
         raise ParamsError(
             f"{card.name} runs as {card.runtime} and shows no torch module to convert.",
+            code="model.not_exportable",
             advice="ONNX packages can be made int8; a python network must have an attribute `module`.",
         )
     batch = network_input(card, samples(card, 2))

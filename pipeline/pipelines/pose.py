@@ -50,6 +50,7 @@ class PoseOfObject(Modelled):
         "intrinsics.",
         accepts=("image",),
         params_schema=params_schema(
+            sampled=False,
             model={
                 "type": "string",
                 "default": "pose-box",
@@ -84,7 +85,7 @@ class PoseOfObject(Modelled):
     def infer(self, frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> Sequence[Row]:
         """Return what is seen on each frame, in source pixels.
 
-        Raises: DeviceOutOfMemory, ModelError, ModelUnavailable.
+        Raises: DeviceOutOfMemory, ModelError, ModelUnavailable, ParamsError.
         """
         network = cast(Network, shelf.load(params["model"]))
         box = object_of(network)

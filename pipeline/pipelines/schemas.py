@@ -8,13 +8,10 @@ from typing import Any
 from pipeline.sampler_schema import SAMPLER_SCHEMA
 
 
-def params_schema(**properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema of ``sampler``, ``width`` and the properties given."""
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {"sampler": SAMPLER_SCHEMA, "width": WIDTH, **properties},
-    }
+def params_schema(*, sampled: bool = True, **properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema of ``sampler``, ``width`` and the properties given; sampled: whether videos are taken."""
+    sampler = {"sampler": SAMPLER_SCHEMA} if sampled else {}
+    return {"type": "object", "additionalProperties": False, "properties": {**sampler, "width": WIDTH, **properties}}
 
 
 def number(default: float | None, low: float, high: float, description: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class PoseEstimator:
 
         image: a file, or uint8 RGB (h, w, 3). camera: of this picture at its full size, upright; None takes the focal
         length from the file's EXIF, else assumes ``ASSUMED_FOV_DEGREES`` across; then translation is as good as that.
-        Raises: MediaError, ModelError, DeviceOutOfMemory.
+        Raises: MediaError, ParamsError, ModelError, DeviceOutOfMemory.
         """
         told: Camera | None = None
         if isinstance(image, str | Path):
@@ -76,7 +76,7 @@ def _opened(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
         with Image.open(path) as image:
             focal = image.getexif().get_ifd(_EXIF_PART).get(_FOCAL_35MM)
             upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: {error}") from error
     picture = np.asarray(upright, np.uint8)
     if not focal or float(focal) <= 0:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ModelError
+from pipeline.errors import ParamsError
 from pipeline.pose.align import align
 from pipeline.pose.box import FACES, Box
 from pipeline.pose.camera import Camera
@@ -59,15 +59,18 @@ class _Place:
 
 
 def object_of(network: Network) -> Box:
-    """Return the object that a model was trained for. Raises: ModelError when its weights hold none."""
+    """Return the object that a model was trained for.
+
+    Raises: ParamsError with code ``model.object_invalid`` when its weights hold none: another network was named.
+    """
     try:
         size = np.asarray(network.constants["object.size"], np.float64)
         textures = tuple(np.asarray(network.constants[f"object.texture.{face}"], np.uint8) for face in range(FACES))
     except KeyError as error:
-        raise ModelError(
-            f"the model's weights hold no {error.args[0]}",
+        raise ParamsError(
+            f"the model knows no object: its weights hold no {error.args[0]}",
             code="model.object_invalid",
-            advice="Train it with python -m pipeline.pose.train, which keeps the object with the weights.",
+            advice="Name pose-box, or a model that python -m pipeline.pose.train made.",
         ) from error
     return Box("object", size, textures)
 
@@ -77,7 +80,7 @@ def find_pose(network: Network, picture: Picture, camera: Camera, *, aligned: bo
 
     picture: uint8 RGB (h, w, 3). camera: of this very picture. aligned: False leaves out the fine alignment, as the
     evaluation does to tell what the network alone gives.
-    Raises: DeviceOutOfMemory, ModelError.
+    Raises: DeviceOutOfMemory, ModelError, ParamsError.
     """
     box = object_of(network)
     best: Pose | None = None

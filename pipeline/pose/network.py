@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.device import choose_device
 from pipeline.pose.box import Box
 
 #: nothing and six faces, then x, y, z as shares of the half sizes
@@ -91,19 +92,15 @@ class BoxForward:
 
 def open_network(weights: Path, device: str, threads: int) -> BoxForward:
     """Load the weights (safetensors) for the runtime ``python``."""
-    return BoxForward(weights, _device(device), threads)
+    return BoxForward(
+        weights, choose_device(device, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"}), threads
+    )
 
 
 def box_tensors(box: Box) -> dict[str, Tensor]:
     """Return the object as tensors, to be kept in one file, and under one digest, with the weights."""
-    textures = {f"{OBJECT}texture.{face}": torch.from_numpy(one) for face, one in enumerate(box.textures)}
-    return {f"{OBJECT}size": torch.from_numpy(box.size), **textures}
-
-
-def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    held = {"size": box.size, **{f"texture.{face}": one for face, one in enumerate(box.textures)}}
+    return {f"{OBJECT}{name}": torch.from_numpy(np.ascontiguousarray(one)) for name, one in held.items()}
 
 
 def _block(before: int, after: int, stride: int = 1) -> Any:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -25,7 +24,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.pose.box import Box, load_box
-from pipeline.pose.network import CLASSES, OBJECT, BoxNet
+from pipeline.pose.network import CLASSES, BoxNet, box_tensors
 from pipeline.pose.samples import draw_sample
 
 PACKAGE = Path("models/pose-box")
@@ -103,11 +102,8 @@ def validate(network: BoxNet, box: Box, seed: int) -> dict[str, float]:
 
 def save_weights(network: BoxNet, box: Box, path: Path) -> None:
     """Write the network and the object it knows as one safetensors file, so that one digest names both."""
-    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
-    tensors[f"{OBJECT}size"] = torch.from_numpy(np.ascontiguousarray(box.size))
-    for face, texture in enumerate(box.textures):
-        tensors[f"{OBJECT}texture.{face}"] = torch.from_numpy(np.ascontiguousarray(texture))
-    save_file(tensors, path)
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file({**weights, **box_tensors(box)}, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

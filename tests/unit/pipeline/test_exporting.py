@@ -185,4 +185,4 @@ def test_the_command_line_exports_benches_and_checks(packages, tmp_path, monkeyp
     assert all(0 < one["p50_ms"] <= one["p95_ms"] for one in told["batches"])
     assert told["rss_bytes"] > 10_000_000
     assert main(["models", "export", "fast", "--to", "torchscript"]) == 1
-    assert "error params.invalid" in capsys.readouterr().err
+    assert "error model.not_exportable" in capsys.readouterr().err

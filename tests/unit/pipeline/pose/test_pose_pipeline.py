@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.drawing import draw
-from pipeline.errors import MediaError, ModelError, ParamsError
+from pipeline.errors import MediaError, ParamsError
 from pipeline.frame import Frame
+from pipeline.models.exporting import export
 from pipeline.models.shelf import open_shelf
 from pipeline.pipelines.pose import POSE_FIELDS, PoseOfObject, camera_of
 from pipeline.pose.backdrop import random_backdrop
@@ -21,7 +22,7 @@ from pipeline.pose.finder import MIN_CONFIDENCE, object_of
 from pipeline.pose.pose import Pose, pose_error
 from pipeline.pose.rotation import rot6d_to_matrix
 from pipeline.pose.scene import render_scene
-from pipeline.spec import canonical_params
+from pipeline.spec import ParamsInvalid, canonical_params
 from tests.fakes.fake_cage import FakeMedia
 
 ROOT = Path(__file__).parents[4]
@@ -161,9 +162,23 @@ def test_weights_that_hold_no_object_are_refused():
     class Bare:
         constants = {}
 
-    with pytest.raises(ModelError, match=r"object\.size") as caught:
+    with pytest.raises(ParamsError, match=r"object\.size") as caught:
         object_of(Bare())
     assert caught.value.code == "model.object_invalid"
+
+
+def test_a_model_that_holds_its_object_is_not_exported_without_it(shelf, tmp_path):
+    for to in ("onnx", "torchscript", "int8"):
+        with pytest.raises(ParamsError, match=r"object\.size") as caught:
+            export(shelf, "pose-box", to, tmp_path / to)
+        assert caught.value.code == "model.not_exportable"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_nothing_to_sample_in_a_still():
+    assert "sampler" not in params()
+    with pytest.raises(ParamsInvalid):
+        params(sampler={"policy": "fps"})
 
 
 def test_the_estimator_takes_files_and_arrays(shelf, tmp_path, scene, box, camera):
