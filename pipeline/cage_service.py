@@ -228,7 +228,7 @@ class Service:
         scan = indexed.scan
         flags = packets_to_feed(scan, indexed.index, wanted)
         with self._near(given, found, scan, int(flags.argmax())) as (video, start, packets):
-            yield video, Feed(flags, fresh_starts(scan, flags), start, packets, scan.top_layer)
+            yield video, Feed(flags, fresh_starts(scan, flags), start, packets, scan)
 
     @contextmanager
     def _near(

@@ -35,6 +35,8 @@ _DECODER_NAMES = """
 """
 DECODERS = frozenset(_DECODER_NAMES.split())
 _UNMARKED = frozenset({"h261", "h263", "h263p", "h263i"})
+#: what a container that reads a descriptor by itself is called
+WHOLE_FILE = "fd:"
 #: demuxers that take the container's own word on keyframes
 _WITHOUT_PARSER = frozenset({"mov", "matroska", "webm", "flv"})
 #: more than any file needs; what a hostile header claims is not believed
@@ -110,7 +112,7 @@ def open_video(
     try:
         with false_sizes_are_damage():
             container = av.open(
-                "fd:" if isinstance(source, int) else source, "r",
+                WHOLE_FILE if isinstance(source, int) else source, "r",
                 format=found.formats[0] if len(found.formats) == 1 else None,
                 container_options=_options(source, found, limits), options={"max_pixels": str(limits.max_pixels)},
             )  # fmt: skip

@@ -20,8 +20,9 @@ from pipeline.cage_wire import Tick, no_tick
 from pipeline.container import OpenVideo
 from pipeline.index import PacketScan
 from pipeline.media import PacketIndex
+from pipeline.packet_reader import PacketReader
 from pipeline.seek import Packets
-from pipeline.skipping import NO_LAYER, Skipping
+from pipeline.skipping import Skipping
 
 #: With threads, libav conceals damage from whatever the other thread has finished: other pictures each run, fewer at a
 #: cut end, and errors that no packet can be blamed for. One thread costs the least processor time in all.
@@ -42,15 +43,14 @@ class Feed:
     """What the decoder is to be given.
 
     flags: bool, (packets,), by position in decoding order. anew: where it must first forget what it holds, since
-    packets before were left out. start: position of the first of ``packets``. top_layer: the highest TemporalId of
-    an HEVC stream; without it none of its pictures is left out.
+    packets before were left out. start: position of the first of ``packets``. scan: what the index pass saw.
     """
 
     flags: NDArray[np.bool_]
     anew: frozenset[int]
     start: int
     packets: Packets
-    top_layer: int = NO_LAYER
+    scan: PacketScan
 
 
 def decode_places(
@@ -64,7 +64,7 @@ def decode_places(
     context = video.stream.codec_context
     context.thread_type = "SLICE"
     context.thread_count = DECODE_THREADS
-    skipping = Skipping(video, index.pts[wanted] if index.timed else None, feed.top_layer)
+    skipping = Skipping(video, index.pts[wanted] if index.timed else None, feed.scan.top_layer)
     frames = _fed_frames(video, feed, skipping, damage, tick)
     left = [int(place) for place in wanted[::-1]]
     for place, frame in _placed(frames, index):
@@ -109,7 +109,7 @@ def packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int
     feed = np.zeros(len(scan), np.bool_)
     pts, starts = np.frombuffer(scan.pts, np.int64), runs(scan)
     shown = np.frombuffer(scan.shown, np.bool_)
-    needed = np.flatnonzero(np.isin(pts, index.pts[wanted]) & shown)
+    needed = np.flatnonzero(_among(pts, index.pts[wanted]) & shown)
     needed = needed[needed >= starts[:1].sum()]
     run = np.searchsorted(starts, needed, side="right") - 1
     leads = (pts[needed] < pts[starts[run]]) & (run > 0)
@@ -122,6 +122,12 @@ def packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int
     return feed
 
 
+def _among(times: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say of each time whether it is one of the chosen, which rise."""
+    places = np.minimum(np.searchsorted(chosen, times), len(chosen) - 1)
+    return chosen[places] == times if len(chosen) else np.zeros(len(times), np.bool_)
+
+
 def fresh_starts(scan: PacketScan, flags: NDArray[np.bool_]) -> frozenset[int]:
     """Return the positions of fed runs whose forerunner is not fed to its end."""
     starts = runs(scan)[1:]
@@ -130,30 +136,31 @@ def fresh_starts(scan: PacketScan, flags: NDArray[np.bool_]) -> frozenset[int]:
 
 def _fed_frames(video: OpenVideo, feed: Feed, skipping: Skipping, damage: Damage, tick: Tick) -> Iterator[VideoFrame]:
     """Yield what the decoder gives for the packets to feed."""
-    remaining = int(feed.flags.sum())
-    for position, packet in enumerate(_readable(feed.packets, damage), feed.start):
-        tick()
-        if not remaining:
-            break
-        if position in feed.anew:
+    reader = PacketReader(video, feed.scan, feed.start, feed.packets, tick=tick)
+    for position in np.flatnonzero(feed.flags).tolist():
+        anew = position in feed.anew
+        if anew:
             yield from _decoded(video, None, damage)
             video.stream.codec_context.flush_buffers()
-        if position < len(feed.flags) and feed.flags[position]:
-            remaining -= 1
-            if damage.packets or damage.pictures:
-                skipping.stop()
-            skipping.prepare(packet)
-            yield from _decoded(video, packet, damage)
+        packet = _read(reader, position, damage, apart=anew)
+        if packet is None:
+            break
+        if damage.packets or damage.pictures:
+            skipping.stop()
+        skipping.prepare(packet)
+        yield from _decoded(video, packet, damage)
     yield from _decoded(video, None, damage)
 
 
-def _readable(packets: Packets, damage: Damage) -> Packets:
+def _read(reader: PacketReader, position: int, damage: Damage, *, apart: bool) -> Packet[VideoStream] | None:
+    """Return a packet to feed; None where the rest of the file cannot be read, which is counted, or it ends."""
     try:
-        yield from packets
+        return reader.at(position, apart=apart)
     except MemoryError:
         raise
     except (av.error.FFmpegError, EOFError):
-        damage.packets += 1  # the rest of the file cannot be read
+        damage.packets += 1
+        return None
 
 
 def _decoded(video: OpenVideo, packet: Packet[VideoStream] | None, damage: Damage) -> list[VideoFrame]:

@@ -32,10 +32,18 @@ def packets_near(video: OpenVideo, scan: PacketScan, first: int) -> tuple[int, P
     Positions count non-empty packets in decoding order, as in ``scan``. None: the landing place is not known, and the
     container must be opened again. Raises: av.error.FFmpegError while the packets are read.
     """
-    if not _worthwhile(video, scan, first):
+    if first < _WORTHWHILE_PACKETS or not is_seekable(video, scan):
         return 0, _packets(video)
+    return landed_near(video, scan, first)
+
+
+def landed_near(video: OpenVideo, scan: PacketScan, first: int) -> tuple[int, Packets] | None:
+    """Jump; as ``packets_near``, and always by a jump. The stream's decoder forgets what it holds.
+
+    By the time of its picture a keyframe is found itself; by its decoding time, often the one before.
+    """
     try:
-        time = scan.pts[first] if scan.dts[first] == NO_TIME else scan.dts[first]
+        time = scan.dts[first] if scan.pts[first] == NO_TIME else scan.pts[first]
         video.container.seek(time, stream=video.stream, backward=True, any_frame=False)
         packets = _packets(video)
         landed = next(packets, None)
@@ -56,9 +64,9 @@ def _packets(video: OpenVideo) -> Packets:
     return (packet for packet in video.packets() if packet.size)
 
 
-def _worthwhile(video: OpenVideo, scan: PacketScan, first: int) -> bool:
-    seekable = not _SEEKABLE.isdisjoint(video.container.format.name.split(","))
-    return seekable and not scan.counted and first >= _WORTHWHILE_PACKETS
+def is_seekable(video: OpenVideo, scan: PacketScan) -> bool:
+    """Say whether times name places in this container."""
+    return not scan.counted and not _SEEKABLE.isdisjoint(video.container.format.name.split(","))
 
 
 def _position(scan: PacketScan, packet: Packet[VideoStream]) -> int | None:

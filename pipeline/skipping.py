@@ -15,8 +15,6 @@ from pipeline.units import nal_length, temporal_layer
 
 #: whose libav decoder drops just those when told so before a packet; VP9's cannot, AV1's asks only when it is opened
 _CODECS = frozenset({"h264", "hevc", "mpeg4", "mpeg2video"})
-#: above every TemporalId that HEVC knows
-NO_LAYER = 7
 
 
 class Skipping:
