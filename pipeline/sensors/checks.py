@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.sensors.csv_text import Table
 from pipeline.sensors.faults import SensorError, malformed
 from pipeline.sensors.recording import Recording, SensorLimits
-from pipeline.sensors.units import DEGREES, METRES, SECONDS, Units, gravity_is_there, units_of
+from pipeline.sensors.units import DEGREES, METRES, SECONDS, Units, gravity_is_there, level_of, units_of
 
 #: more distance than this between two readings is a gap: nothing is made up for it
 GAP_SECONDS = 0.5
@@ -28,13 +28,18 @@ def recording_of(table: Table, wishes: Mapping[str, str | None], limits: SensorL
     """
     _finite(table)
     keep = _in_order(table)
+    if np.count_nonzero(keep) < 2:
+        raise SensorError("one reading is too short to count steps in", code="sensor.too_short")
     units = units_of(table, wishes)
     values = table.values[keep]
     seconds = (values[:, 0] - values[0, 0]) * SECONDS[units.time]
     acceleration = np.ascontiguousarray(values[:, 1:4] * METRES[units.acceleration])
     rotation = None if units.rotation is None else np.ascontiguousarray(values[:, 4:7] * DEGREES[units.rotation])
-    _possible(table, keep, acceleration, rotation, limits)
+    _within(table, keep, acceleration, limits.max_acceleration, ("acceleration", "m/s^2"))
+    if rotation is not None:
+        _within(table, keep, rotation, limits.max_rotation, ("rotation", "deg/s"))
     _span(seconds, limits)
+    _gravity(seconds, acceleration)
     return Recording(
         seconds=seconds,
         acceleration=acceleration,
@@ -73,17 +78,11 @@ def _in_order(table: Table) -> NDArray[np.bool_]:
     return ~repeats
 
 
-def _possible(
-    table: Table, keep: NDArray[np.bool_], acceleration: NDArray[np.float64], rotation: NDArray[np.float64] | None,
-    limits: SensorLimits,
-) -> None:  # fmt: skip
-    _within(table, keep, acceleration, limits.max_acceleration, ("acceleration", "m/s^2"))
-    if rotation is not None:
-        _within(table, keep, rotation, limits.max_rotation, ("rotation", "deg/s"))
-    if not gravity_is_there(acceleration):
-        size = float(np.median(np.linalg.norm(acceleration, axis=1)))
+def _gravity(seconds: NDArray[np.float64], acceleration: NDArray[np.float64]) -> None:
+    level = level_of(acceleration, float(np.median(np.diff(seconds))))
+    if not gravity_is_there(level):
         raise SensorError(
-            f"the median acceleration is {size:.3g} m/s^2, which is no sensor's that feels gravity",
+            f"the usual acceleration over two seconds is {level:.3g} m/s^2, which is no sensor's that feels gravity",
             code="sensor.out_of_range",
             advice="Check the unit of acceleration; send it with gravity, not linear acceleration.",
         )
@@ -105,8 +104,11 @@ def _within(
 
 def _span(seconds: NDArray[np.float64], limits: SensorLimits) -> None:
     length = float(seconds[-1])
-    if len(seconds) < 2 or length < limits.min_seconds:
-        raise SensorError(f"{length:.3g} s are too short to count steps in", code="sensor.too_short")
+    if length < limits.min_seconds:
+        raise SensorError(
+            f"{length:.3g} s are too short to count steps in", code="sensor.too_short",
+            advice="Check the unit of time (parameter time_unit).",
+        )  # fmt: skip
     if length > limits.max_seconds:
         raise SensorError(
             f"{length:,.0f} s are more than the {limits.max_seconds:,.0f} allowed", code="sensor.too_long",

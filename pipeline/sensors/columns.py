@@ -59,10 +59,10 @@ def from_params(names: Sequence[str]) -> Columns:
     return _whole(Columns(tuple(names), "params"))
 
 
-def from_header(cells: Sequence[str]) -> Columns:
+def from_header(cells: Sequence[str], place: str = "line 1") -> Columns:
     """Return the columns a header names: words for the sensor and the axis, the unit in brackets behind them.
 
-    Raises: SensorError (sensor.columns, sensor.units).
+    place: what errors call the header. Raises: SensorError (sensor.columns, sensor.units).
     """
     names, units, ignored = [], dict[str, str](), []
     for cell in cells:
@@ -73,8 +73,8 @@ def from_header(cells: Sequence[str]) -> Columns:
             continue
         names.append(name)
         if unit:
-            _note(units, name, unit, cell)
-    return _whole(Columns(tuple(names), "header", units, tuple(ignored)))
+            _note(units, name, unit, f"{place}: ", cell)
+    return _whole(Columns(tuple(names), "header", units, tuple(ignored)), f"{place}: ")
 
 
 def without_header(rows: Sequence[Sequence[bytes]]) -> Columns:
@@ -120,27 +120,29 @@ def named(cell: str) -> tuple[str, str]:
     return "-", unit
 
 
-def _note(units: dict[str, str], name: str, unit: str, cell: str) -> None:
+def _note(units: dict[str, str], name: str, unit: str, where: str, cell: str) -> None:
     kind = name[0]
     known = _UNITS.get(unit)
     if known not in _UNITS_OF[kind]:
         raise SensorError(
-            f"line 1: the unit of {shown(cell)} is not known", code="sensor.units",
+            f"{where}the unit of {shown(cell)} is not known", code="sensor.units",
             advice=f"Known here: {', '.join(sorted(_UNITS_OF[kind]))}; or give the parameters *_unit.",
         )  # fmt: skip
     if units.setdefault(kind, known) != known:
-        raise SensorError(f"line 1: two units for one sensor: {units[kind]} and {known}", code="sensor.units")
+        raise SensorError(f"{where}two units for one sensor: {units[kind]} and {known}", code="sensor.units")
 
 
-def _whole(columns: Columns) -> Columns:
+def _whole(columns: Columns, where: str = "") -> Columns:
     """Check that time and the three axes are there once, and the gyroscope's all or none."""
     have = [name for name in columns.names if name != "-"]
     missing = [name for name in (TIME, *ACCELERATION) if name not in have]
     if missing:
-        raise SensorError(f"no column for {', '.join(missing)}", code="sensor.columns", advice=ADVICE)
+        raise SensorError(f"{where}no column for {', '.join(missing)}", code="sensor.columns", advice=ADVICE)
     if len(set(have)) != len(have):
-        raise SensorError("a column is named twice", code="sensor.columns", advice=ADVICE)
+        raise SensorError(f"{where}a column is named twice", code="sensor.columns", advice=ADVICE)
     some = [name for name in ROTATION if name in have]
     if some and len(some) < 3:
-        raise SensorError(f"of the gyroscope only {', '.join(some)} is there", code="sensor.columns", advice=ADVICE)
+        raise SensorError(
+            f"{where}of the gyroscope only {', '.join(some)} is there", code="sensor.columns", advice=ADVICE
+        )
     return columns

@@ -76,14 +76,18 @@ def _keys(readings: Sequence[Any]) -> list[str]:
 def _columns(keys: Sequence[str], document: Mapping[str, Any]) -> Columns:
     """Return what the keys mean; units of ``units`` are laid beside the keys, as a header has them."""
     units = document.get("units", {})
-    if not isinstance(units, dict) or not set(units) <= set(_UNIT_KEYS):
-        raise SensorError(f"units has members {', '.join(_UNIT_KEYS)}", code="sensor.units", advice=ADVICE)
+    if not isinstance(units, dict) or not set(units) <= set(_UNIT_KEYS) or not all(map(_is_word, units.values())):
+        raise SensorError(f"units has members {', '.join(_UNIT_KEYS)}, all text", code="sensor.units", advice=ADVICE)
     header = list(keys)
     for word, unit in units.items():
         place = next((n for n, key in enumerate(keys) if named(key)[0] == _UNIT_KEYS[word]), None)
         if place is not None:
             header[place] = f"{keys[place]} ({unit})"
-    return from_header(header)
+    return from_header(header, "the document")
+
+
+def _is_word(unit: Any) -> bool:
+    return isinstance(unit, str) and not set(unit) & set("()[]")
 
 
 def _of_readings(readings: Sequence[Any], keys: Sequence[str], columns: Columns) -> NDArray[np.float64]:

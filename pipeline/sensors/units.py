@@ -20,8 +20,10 @@ USUAL = {"t": "s", "a": "m/s^2", "g": "deg/s"}
 #: median distance of two readings that is taken for one of a sensor, in seconds: 10 to 1000 a second. The units differ
 #: by 1000, the ends by 100, so at most one fits
 _LIKELY_PERIOD = (1e-3, 0.1)
-#: median length of an acceleration with gravity, in m/s^2: a third to three times 1 g. Told units are held to it too
-_LIKELY_LENGTH = (STANDARD_GRAVITY / 3, STANDARD_GRAVITY * 3)
+#: level of an acceleration with gravity, in m/s^2: a third to three times 1 g. Told units are held to it too
+_LIKELY_LEVEL = (STANDARD_GRAVITY / 3, STANDARD_GRAVITY * 3)
+#: seconds whose middle accelerations are taken for it: some steps, in which movement cancels out and gravity stays
+_LEVEL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ def units_of(table: Table, wishes: Mapping[str, str | None]) -> Units:
     if time is None:
         time, time_by = _judged(_period(table.values), SECONDS, _LIKELY_PERIOD, "t", "time_unit")
     if length is None:
-        size = float(np.median(np.linalg.norm(table.values[:, 1:4], axis=1)))
-        length, length_by = _judged(size, METRES, _LIKELY_LENGTH, "a", "acceleration_unit")
+        size = level_of(table.values[:, 1:4], _period(table.values) * SECONDS[time])
+        length, length_by = _judged(size, METRES, _LIKELY_LEVEL, "a", "acceleration_unit")
     has_turn = table.values.shape[1] > 4
     if turn is None:
         turn, turn_by = USUAL["g"], "layout"
@@ -67,10 +69,23 @@ def units_of(table: Table, wishes: Mapping[str, str | None]) -> Units:
     return Units(time, length, turn if has_turn else None, who)
 
 
-def gravity_is_there(acceleration: NDArray[np.float64]) -> bool:
-    """Say whether accelerations in m/s^2, (n, 3), can be those of a sensor that feels gravity, in the right unit."""
-    low, high = _LIKELY_LENGTH
-    return low <= float(np.median(np.linalg.norm(acceleration, axis=1))) <= high
+def level_of(acceleration: NDArray[np.float64], period: float) -> float:
+    """Return how large accelerations are around which the sensor moves, in their unit: gravity, where it is felt.
+
+    That is the median length, over all stretches of two seconds, of each one's median along x, y and z. Linear
+    acceleration, which has no gravity, has next to no level, however hard the sensor is shaken.
+    acceleration: float64, (n, 3), n at least 1. period: seconds from one reading to the next.
+    """
+    size = len(acceleration)
+    size = min(size, max(1, round(_LEVEL_SECONDS / period))) if period > 0 else size
+    stretches = acceleration[: len(acceleration) // size * size].reshape(-1, size, 3)
+    return float(np.median(np.linalg.norm(np.median(stretches, axis=1), axis=1)))
+
+
+def gravity_is_there(level: float) -> bool:
+    """Say whether a level in m/s^2 can be that of a sensor that feels gravity, in the right unit."""
+    low, high = _LIKELY_LEVEL
+    return low <= level <= high
 
 
 def _first(wish: str | None, told: str | None, by: str) -> tuple[str | None, str]:
@@ -84,6 +99,13 @@ def _period(values: NDArray[np.float64]) -> float:
     return float(np.median(apart)) if len(apart) else 0.0
 
 
+#: what is judged, and what is needed of it
+_NEEDED = {
+    "t": ("time from one reading to the next", "At least 10 readings a second are needed."),
+    "a": ("acceleration over two seconds", "Acceleration must hold gravity, or no step can be told."),
+}
+
+
 def _judged(
     size: float, factors: Mapping[str, float], likely: tuple[float, float], kind: str, param: str
 ) -> tuple[str, str]:  # fmt: skip
@@ -91,11 +113,10 @@ def _judged(
     low, high = likely
     fitting = [unit for unit, factor in factors.items() if low <= size * factor < high]
     if not fitting:
-        what = "the readings are" if kind == "t" else "the median acceleration is"
-        hint = "apart" if kind == "t" else "long"
+        what, needed = _NEEDED[kind]
         raise SensorError(
-            f"{what} {size:.6g} {hint} in no known unit", code="sensor.units",
-            advice=f"Say the unit: parameter {param}, one of {', '.join(factors)}. Acceleration holds gravity.",
+            f"the usual {what} is {size:.6g}, which fits a sensor in none of {', '.join(factors)}", code="sensor.units",
+            advice=f"Say the unit: parameter {param}. {needed}",
         )  # fmt: skip
     unit = fitting[0]
     return unit, "layout" if unit == USUAL[kind] else "values"

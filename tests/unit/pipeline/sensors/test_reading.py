@@ -17,6 +17,8 @@ from pipeline.sensors.recording import STANDARD_GRAVITY, Recording, SensorLimits
 
 Read = Callable[..., Recording]
 ROWS = [(n / 50, 0.1 * n % 1, 0.2, 9.8 + 0.01 * (n % 3)) for n in range(100)]
+#: a walk without gravity: 2 m/s^2 in the middle, which might be 2 g
+SHAKEN = [(n / 50, 3.0 * np.sin(n / 4), 0.1, 3.0 * np.cos(n / 4)) for n in range(500)]
 
 
 def text(rows: list[tuple[float, ...]] = ROWS, header: str = "t,ax,ay,az", separator: str = ",") -> str:
@@ -122,7 +124,7 @@ FAULTS = {
     "quoted": ('t,ax,ay,az\n"0","0","0","9"\n', "sensor.malformed", "line 2: t is '\"0\"'"),
     "header only": ("t,ax,ay,az\n", "sensor.empty", "no reading"),
     "blank": ("\n \n", "sensor.empty", "no readings"),
-    "no columns known": ("a,b,c\n1,2,3\n", "sensor.columns", "no column for t, ax, ay, az"),
+    "no columns known": ("a,b,c\n1,2,3\n", "sensor.columns", "line 1: no column for t, ax, ay, az"),
     "five columns": ("1,2,3,4,5\n", "sensor.columns", "line 1: 5 columns without a header"),
     "unknown unit": (text(header="t (fortnights),ax,ay,az"), "sensor.units", "'t (fortnights)'"),
     "two units": (text(header="t,ax (g),ay (m/s^2),az (g)"), "sensor.units", "two units"),
@@ -133,7 +135,14 @@ FAULTS = {
         text([(*row, 0, 0, 5000.0) for row in ROWS], "t,ax,ay,az,gx,gy,gz"), "sensor.out_of_range", "line 2: rotation z"
     ),
     "no gravity": (text([(t, x / 9, y, 0.1) for t, x, y, _ in ROWS]), "sensor.units", "parameter acceleration_unit"),
+    "linear acceleration": (text(SHAKEN), "sensor.units", "Acceleration must hold gravity"),
+    "linear acceleration in a told unit": (
+        text(SHAKEN, "t,ax (g),ay (g),az (g)"), "sensor.out_of_range", "not linear acceleration"
+    ),
     "no time": (text([(1e300 * n, *row[1:]) for n, row in enumerate(ROWS)]), "sensor.out_of_range", "line 3: t is"),
+    "one reading": (text(ROWS[:1]), "sensor.too_short", "one reading"),
+    "one reading again and again": (text(ROWS[:1] * 9), "sensor.too_short", "one reading"),
+    "no unit of time": (text([(t * 20, *a) for t, *a in ROWS]), "sensor.units", "the next is 0.4, which fits"),
     "too short": (text(ROWS[:5]), "sensor.too_short", "0.08 s"),
     "too slow": (text([(t * 50, *a) for t, *a in ROWS], "t (s),ax,ay,az"), "sensor.rate", "1 readings a second"),
     "too long": (text([*ROWS, (1e6, 0, 0, 9.8)]), "sensor.too_long", "1,000,000 s"),
@@ -155,6 +164,8 @@ FAULTS = {
     "JSON no list": ('{"columns": {"t": 0, "ax": 1, "ay": 0, "az": 9}}', "sensor.malformed", "not lists"),
     "JSON huge": ('{"columns": {"t": [1' + "0" * 400 + '], "ax": [1], "ay": [0], "az": [9]}}', "sensor.malformed", "t"),
     "JSON units": ('{"units": {"mass": "kg"}, "readings": [{"t": 0}]}', "sensor.units", "units has members"),
+    "JSON unit": ('{"units": {"time": ["s"]}, "readings": [{"t": 0}]}', "sensor.units", "all text"),
+    "JSON column": ('{"readings": [{"t": 0, "ax": 1, "ay": 2}]}', "sensor.columns", "the document: no column for az"),
     "JSON deep": ('{"readings": ' + "[" * 100_000, "sensor.malformed", "not taken"),
 }  # fmt: skip
 
