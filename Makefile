@@ -1,7 +1,7 @@
 # One command for each thing. `make` alone lists them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo setup up down status doctor test faults lint fmt bench bench-skipping bench-decode bench-mutations evaluate docs clean setup-dev
+.PHONY: help demo setup up down status doctor test test-gpu faults lint fmt bench bench-skipping bench-decode bench-mutations evaluate docs clean setup-dev
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -44,6 +44,9 @@ else
 	cat "$$told"; \
 	exit $$((large_failed || small_failed))
 endif
+
+test-gpu: setup-dev ## run what needs an NVIDIA GPU, and fail where there is none
+	@$(BIN)/python -m pytest --gpu -m gpu tests/unit
 
 lint: setup-dev ## check style, types, import borders and sizes; change nothing
 	@$(BIN)/ruff check .

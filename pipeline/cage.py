@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cage_answers import FrameCheck, error_of, media_info, packet_index, skipped, threshold, warnings_of
-from pipeline.cage_process import CageProcess
+from pipeline.cage_process import ON_DEMAND, CageProcess
 from pipeline.cage_wire import GoneError, Tick, no_tick
+from pipeline.decoder_choice import CPU, Verdict, verdict_of
 from pipeline.errors import MediaError
 from pipeline.frame import Frame, Skipped
 from pipeline.media import MediaInfo, MediaLimits, PacketIndex, Parts
@@ -40,18 +41,23 @@ class Cage:
     def __init__(
         self, limits: MediaLimits | None = None, *, memory_bytes: int = MEMORY_BYTES,
         answer_seconds: float = 30.0, request_seconds: float = LONGEST_REQUEST_SECONDS, recycle_after: int = 1000,
+        device: str = CPU,
     ) -> None:  # fmt: skip
         """Set bounds; the child starts with the first request, or with the ``with`` block.
 
         answer_seconds: the longest silence of the child before it is killed as hung. request_seconds: how long one
         request may keep its caller waiting in all, however lively the child; what the caller does between frames does
-        not count. recycle_after: inputs that one child may see.
+        not count. recycle_after: inputs that one child may see. device: cpu, or cuda or cuda:<n>, which then decodes
+        where it is there and a trial finds it exact and cheaper (``decoder``); a child that breaks with it is
+        followed by one without, until the next is due by ``recycle_after``.
         """
         self._limits = limits or MediaLimits()
         self._memory_bytes = memory_bytes
         self._answer_seconds = answer_seconds
         self._request_seconds = request_seconds
         self._recycle_after = recycle_after
+        self._wanted_device = self._device = device
+        self._decoder: Verdict | None = None
         self._process: CageProcess | None = None
         self._busy = threading.Lock()
         self._inputs = 0
@@ -140,6 +146,20 @@ class Cage:
         return dict(self._running().in_force)
 
     @property
+    def decoder(self) -> Verdict | None:
+        """What decoded the last request's frames, and why that; None where it was no video, or came to no end."""
+        if self._decoder is not None and self._device != self._wanted_device:
+            return Verdict(CPU, "broke")
+        return self._decoder
+
+    @property
+    def device_fault(self) -> str:
+        """Why the device that was asked for is not there; empty where it is, or where none was asked for."""
+        if self._device != self._wanted_device:
+            return "a decoding process broke with it"
+        return self._running().device_fault
+
+    @property
     def pid(self) -> int | None:
         """The child's process id; None while there is none."""
         return self._process.pid if self._process is not None and self._process.alive else None
@@ -147,12 +167,12 @@ class Cage:
     def kill(self) -> None:
         """End the child now; the next request starts a fresh one. Safe from any thread."""
         if self._process is not None:
-            self._process.kill("killed on demand")
+            self._process.kill(ON_DEMAND)
 
     def _stream(
         self, path: Path, places: NDArray[np.int64], asked: Mapping[str, Any], report_from: int, parts: Parts | None
     ) -> Iterator[Frame | Skipped]:
-        check = FrameCheck(places, asked["width"], self._limits)
+        check, self._decoder = FrameCheck(places, asked["width"], self._limits), None
         with self._request(path, asked, places.tobytes(), parts) as process:
             head, _ = self._next(process)
             while head["type"] in ("frame", "skipped"):
@@ -204,6 +224,8 @@ class Cage:
             if head.get("code") == "cage.memory":
                 process.kill("out of memory")  # its heap may be in any state
             raise error_of(head)
+        if "decoder" in head:
+            self._decoder = verdict_of(head["decoder"])
         for warning in warnings_of(head):
             if warning not in self._warnings and len(self._warnings) < _MAX_WARNINGS:
                 self._warnings.append(warning)
@@ -217,15 +239,16 @@ class Cage:
         self._inputs += 1
         if self._inputs > self._recycle_after:
             self._end()
-            self._inputs = 1
+            self._inputs, self._device = 1, self._wanted_device
 
     def _running(self) -> CageProcess:
         if self._process is not None and not self._process.alive:
+            self._device = CPU if self._process.broke else self._device
             self._end()
         if self._process is None:
             self._process = CageProcess(
                 self._limits, memory_bytes=self._memory_bytes, answer_seconds=self._answer_seconds,
-                request_seconds=self._request_seconds,
+                request_seconds=self._request_seconds, device=self._device,
             )  # fmt: skip
         return self._process
 

@@ -132,6 +132,8 @@ _DENIED: Final[dict[str, tuple[int, int | None]]] = {
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
 }
+#: of these, how C libraries open a file that is there
+_OPENS: Final = frozenset({"open", "openat"})
 #: allowed with some arguments only; see ``_conditions``
 _CLONE: Final = (56, 220)
 _CLONE3: Final = (435, 435)
@@ -157,21 +159,22 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-def filter_calls(libc: ctypes.CDLL, own_pid: int) -> bool:
+def filter_calls(libc: ctypes.CDLL, own_pid: int, *, opens: bool = False) -> bool:
     """Have the kernel refuse them from now on, in this thread and those it starts; False where it cannot be done.
 
-    Needs no-new-privileges. own_pid: the process that may be sent signals and given limits: this one.
+    Needs no-new-privileges. own_pid: the process that may be sent signals and given limits: this one. opens: leave the
+    opening of files to whatever else denies it.
     """
     known = _MACHINES.get(platform.machine())
     if known is None:
         return False
-    code = _assembled(_steps(*known, own_pid))
+    code = _assembled(_steps(*known, own_pid, left=_OPENS if opens else frozenset()))
     buffer = ctypes.create_string_buffer(code)
     program = _Program(len(code) // 8, ctypes.addressof(buffer))
     return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) == 0)
 
 
-def _steps(machine: int, column: int, own_pid: int) -> list[Step]:
+def _steps(machine: int, column: int, own_pid: int, *, left: frozenset[str] = frozenset()) -> list[Step]:
     steps: list[Step] = [
         (_LOAD, _MACHINE_AT, 0, 0),
         (_EQUAL, machine, 0, "refuse"),
@@ -182,7 +185,9 @@ def _steps(machine: int, column: int, own_pid: int) -> list[Step]:
     for number, tests in _conditions(column, own_pid):
         steps += [(_EQUAL, number, 0, len(tests)), *tests]
     steps += [
-        (_EQUAL, numbers[column] or 0, "refuse", 0) for numbers in _DENIED.values() if numbers[column] is not None
+        (_EQUAL, numbers[column] or 0, "refuse", 0)
+        for name, numbers in _DENIED.items()
+        if numbers[column] is not None and name not in left
     ]
     return steps
 

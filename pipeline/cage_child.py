@@ -22,18 +22,23 @@ def main(arguments: list[str]) -> None:
     network_left = cage_limits.leave_network()
     cage_limits.die_with(life, settings["parent"], main_thread=settings["main_thread"])
     # Only now, as leaving the network needs a process without threads; and before files are shut off.
+    from pipeline.acceleration import Acceleration  # noqa: PLC0415
     from pipeline.cage_dialogue import Dialogue  # noqa: PLC0415
     from pipeline.cage_preload import preload  # noqa: PLC0415
     from pipeline.cage_service import Service  # noqa: PLC0415
+    from pipeline.cuda import open_device  # noqa: PLC0415
 
     preload()
     gc.freeze()  # what is loaded stays, and need not be searched after each answer
     os.chdir("/")
-    in_force = cage_limits.restrict(settings["memory_bytes"], network_left=network_left)
+    device = open_device(settings["device"])
+    in_force = cage_limits.restrict(
+        settings["memory_bytes"], network_left=network_left, device_files=device.files if device.device else ()
+    )
     with socket.socket(fileno=control_descriptor) as control:
         dialogue = Dialogue(control, answers, tokens, settings["answer_seconds"])
-        dialogue.say({"type": "ready", "in_force": in_force})
-        dialogue.serve(Service(settings["limits"]))
+        dialogue.say({"type": "ready", "in_force": in_force, "device_fault": device.fault})
+        dialogue.serve(Service(settings["limits"], Acceleration(device.device, "absent" if device.fault else "asked")))
 
 
 if __name__ == "__main__":

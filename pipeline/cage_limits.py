@@ -11,7 +11,9 @@ import os
 import resource
 import signal
 import socket
+import stat
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from pipeline.cage_calls import filter_calls
@@ -23,10 +25,15 @@ _CAPABILITY_VERSION: Final = 0x20080522
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
 _LANDLOCK_CREATE: Final = 444
+_LANDLOCK_ADD_RULE: Final = 445
 _LANDLOCK_RESTRICT: Final = 446
 #: answers fit in memory files and pipes; the only file it may grow is its own standard error
 _MAX_FILE_BYTES: Final = 1 << 20
 _MAX_DESCRIPTORS: Final = 64
+#: a GPU's driver holds tens of its own
+_MAX_DEVICE_DESCRIPTORS: Final = 512
+#: what Landlock calls writing and reading a file, reading a folder, and a device's own calls
+_WRITE, _READ, _LIST, _DEVICE_CALLS = 1 << 1, 1 << 2, 1 << 3, 1 << 15
 
 
 def _libc() -> ctypes.CDLL:
@@ -59,33 +66,44 @@ def leave_network() -> bool:
     return any(libc.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
 
 
-def restrict(memory_bytes: int, *, network_left: bool) -> dict[str, bool]:
+def restrict(memory_bytes: int, *, network_left: bool, device_files: Sequence[str] = ()) -> dict[str, bool]:
     """Give up everything a decoder does not need; return which protections hold.
 
-    Call after all imports: afterwards no file can be opened by name.
+    Call after all imports: afterwards no file can be opened by name but ``device_files`` (those of an opened device's
+    driver, and none unless ``can_allow_files``). With a device, memory is limited to ``memory_bytes`` more than is
+    written to now, not counting what is merely reserved: a driver reserves more than machines have.
     """
     libc = _libc()
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     no_new_privileges = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    memory, descriptors = resource.RLIMIT_AS, _MAX_DESCRIPTORS
+    if device_files:
+        memory, descriptors = resource.RLIMIT_DATA, _MAX_DEVICE_DESCRIPTORS
+        memory_bytes += _written_bytes()
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
-    _lower(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
-    _lower(resource.RLIMIT_AS, memory_bytes)
+    _lower(resource.RLIMIT_NOFILE, descriptors)
+    _lower(memory, memory_bytes)
     no_capabilities = _drop_capabilities(libc)
     if no_new_privileges:
-        _close_file_system(libc)
-        filter_calls(libc, os.getpid())
+        closed = _close_file_system(libc, device_files)
+        filter_calls(libc, os.getpid(), opens=closed and bool(device_files))
     return {
-        "memory": _holds(resource.RLIMIT_AS, memory_bytes),
+        "memory": _holds(memory, memory_bytes),
         "cpu": allow_cpu(60),
         "file_size": _holds(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES),
-        "descriptors": _holds(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS),
+        "descriptors": _holds(resource.RLIMIT_NOFILE, descriptors),
         "files": _no_file_opens(),
         "no_processes": _no_process_starts(),
         "no_capabilities": no_capabilities,
         "no_new_privileges": no_new_privileges,
         "no_network": network_left or _no_socket_opens(),
     }
+
+
+def can_allow_files() -> bool:
+    """Say whether some files can be allowed and all others denied, which takes Landlock (Linux 5.13)."""
+    return bool(_libc().syscall(_LANDLOCK_CREATE, None, 0, 1) >= 1)
 
 
 def _lower(limit: int, value: int) -> None:
@@ -126,18 +144,44 @@ def allow_cpu(seconds: float) -> bool:
     return True
 
 
-def _close_file_system(libc: ctypes.CDLL) -> None:
-    """Deny every file access by name, and signals to the outside, with Landlock where the kernel has it."""
+def _written_bytes() -> int:
+    """Return how much private writable memory this process has; what RLIMIT_DATA counts."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
+
+
+def _close_file_system(libc: ctypes.CDLL, allowed: Sequence[str] = ()) -> bool:
+    """Deny every file access by name, and signals to the outside, with Landlock; return whether the kernel has it.
+
+    allowed: devices that may still be written and read, and files and folders that may be read.
+    """
     version = libc.syscall(_LANDLOCK_CREATE, None, 0, 1)
     if version < 1:
-        return
+        return False
     files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
     attributes = struct.pack("<QQQ", files, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = libc.syscall(_LANDLOCK_CREATE, ctypes.c_char_p(attributes), size, 0)
-    if ruleset >= 0:
-        libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0)
-        os.close(ruleset)
+    if ruleset < 0:
+        return False
+    for name in allowed:
+        _allow(libc, ruleset, name, files)
+    closed = bool(libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0) == 0)
+    os.close(ruleset)
+    return closed
+
+
+def _allow(libc: ctypes.CDLL, ruleset: int, name: str, known: int) -> None:
+    """Leave a device to be written and read, a file to be read, a folder to be read with all below it."""
+    try:
+        place = os.open(name, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    mode = os.fstat(place).st_mode
+    rights = _READ | _LIST if stat.S_ISDIR(mode) else _READ | _WRITE | _DEVICE_CALLS if stat.S_ISCHR(mode) else _READ
+    rule = struct.pack("<Qi", rights & known, place)
+    libc.syscall(_LANDLOCK_ADD_RULE, ruleset, 1, ctypes.c_char_p(rule), 0)
+    os.close(place)
 
 
 def _no_file_opens() -> bool:

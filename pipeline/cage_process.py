@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.cage_ring import Ring, Tokens
 from pipeline.cage_wire import NO_MEMORY, GoneError, Reader, SilenceError, Tick, no_tick, send_request
+from pipeline.decoder_choice import CPU
 from pipeline.errors import CageError, CageUnavailable
 from pipeline.media import MediaLimits
 
@@ -31,6 +32,9 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 #: types of the message that closes an answer
 _LAST = ("end", "error", "result")
+#: reasons for ending a child that are none of its own
+ON_DEMAND, _CLOSED = "killed on demand", "closed"
+_DRIVER_VARIABLES = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES")
 _ROOT = Path(__file__).resolve().parent.parent
 #: one thread in numpy's linear algebra and few malloc arenas: each would reserve address space
 _ENVIRONMENT = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -40,8 +44,9 @@ class CageProcess:
     """A child, its pipes, and what it said about its protections. All pipes are closed by ``close``."""
 
     def __init__(
-        self, limits: MediaLimits, *, memory_bytes: int, answer_seconds: float, request_seconds: float
-    ) -> None:
+        self, limits: MediaLimits, *, memory_bytes: int, answer_seconds: float, request_seconds: float,
+        device: str = CPU,
+    ) -> None:  # fmt: skip
         self._answer_seconds = answer_seconds
         self._request_seconds = request_seconds
         self._waited_seconds = 0.0
@@ -51,6 +56,7 @@ class CageProcess:
         self._fill: Callable[[int, int], None] | None = None
         self._input_bytes = 0
         self._ready: dict[str, bool] | None = None
+        self._device_fault = ""
         self._why_ended: str | None = None
         self._errors = os.memfd_create("cage-errors", os.MFD_CLOEXEC)
         self._control, control_end = socket.socketpair()
@@ -63,6 +69,7 @@ class CageProcess:
         settings = {
             "parent": os.getpid(), "main_thread": threading.current_thread() is threading.main_thread(),
             "memory_bytes": memory_bytes, "answer_seconds": answer_seconds, "limits": asdict(limits),
+            "device": device,
         }  # fmt: skip
         try:
             self._popen = self._spawn(ends, settings)
@@ -80,7 +87,7 @@ class CageProcess:
         return subprocess.Popen(
             [sys.executable, "-E", "-s", "-m", "pipeline.cage_child", *map(str, ends), json.dumps(settings)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, pass_fds=ends,
-            cwd=_ROOT, env=_ENVIRONMENT, start_new_session=True,
+            cwd=_ROOT, env=_ENVIRONMENT | (_drivers_own() if settings["device"] != CPU else {}), start_new_session=True,
         )  # fmt: skip
 
     @property
@@ -102,7 +109,19 @@ class CageProcess:
             except CageError as error:
                 raise CageUnavailable(f"The decoding process did not start. {error.message}") from error
             self._ready = {str(name): bool(value) for name, value in head["in_force"].items()}
+            self._device_fault = _harmless(str(head.get("device_fault") or ""))
         return self._ready
+
+    @property
+    def device_fault(self) -> str:
+        """Why the device could not be opened; empty where it was, or none was asked for. Raises: CageUnavailable."""
+        _ = self.in_force
+        return self._device_fault
+
+    @property
+    def broke(self) -> bool:
+        """Whether it ended though nobody wanted it to."""
+        return not self.alive and self._why_ended not in (ON_DEMAND, _CLOSED)
 
     def request(
         self, head: Mapping[str, Any], payload: bytes, descriptor: int, fill: Callable[[int, int], None] | None = None
@@ -172,7 +191,7 @@ class CageProcess:
 
     def close(self) -> None:
         """End the child, reap it, and close every pipe."""
-        self.kill("closed")
+        self.kill(_CLOSED)
         self._popen.wait()
         self._close_pipes()
 
@@ -262,5 +281,13 @@ class CageProcess:
         """Return the end of what it wrote to standard error, as harmless text: it handled untrusted bytes."""
         size = os.fstat(self._errors).st_size
         lines = os.pread(self._errors, 2048, max(0, size - 2048)).decode("ascii", "replace").strip().splitlines()
-        last = lines[-1] if lines else ""
-        return "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in last)[:200]
+        return _harmless(lines[-1] if lines else "")
+
+
+def _harmless(text: str) -> str:
+    return "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in text)[:200]
+
+
+def _drivers_own() -> dict[str, str]:
+    """Return what a GPU's driver is told by the environment: where it lies, and which devices are this process's."""
+    return {name: os.environ[name] for name in _DRIVER_VARIABLES if name in os.environ} | {"CUDA_CACHE_DISABLE": "1"}

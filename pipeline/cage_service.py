@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import av.logging
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from pipeline.acceleration import Acceleration, Pictures, Request
 from pipeline.adaptive import Cells, Rule, pick_threshold
 from pipeline.cage_gate import SKIPPED_IN_MESSAGE, Sieve
 from pipeline.cage_input import Given, parted
 from pipeline.cage_warnings import UNTIMED, damage_met, missing_frames, scan_damage
 from pipeline.cage_wire import NO_MEMORY, StoppedError, Tick
 from pipeline.container import OpenVideo, open_video
-from pipeline.decode import Damage, Feed, decode_places, fresh_starts, packets_to_feed
+from pipeline.decode import Damage, Feed, fresh_starts, packets_to_feed
 from pipeline.errors import MediaError, PipelineError
 from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
 from pipeline.index_file import KnownPackets, pack, unpack
@@ -63,8 +65,9 @@ class _UnknownPlace(IndexError):
 class Service:
     """Answers requests on open descriptors, one at a time."""
 
-    def __init__(self, limits: Mapping[str, Any]) -> None:
+    def __init__(self, limits: Mapping[str, Any], acceleration: Acceleration | None = None) -> None:
         self._limits = MediaLimits(**limits)
+        self._acceleration = acceleration or Acceleration(None, "asked")
         self._log = LibavLog(_STANDARD_ERROR)
         self._indexed: _Indexed | None = None
         av.logging.restore_default_callback()
@@ -168,8 +171,8 @@ class Service:
             indexed, reader = self._index_of(given, found, tick), LumaReader()
             _check_places(wanted, len(indexed.index))
             index = indexed.index
-            with self._decoding(given, found, indexed, wanted) as (video, feed):
-                for place, frame in decode_places(video, index, feed, wanted, Damage(), tick=tick):
+            with self._decoding(given, found, indexed, wanted, Damage(), tick=tick) as (_, frames):
+                for place, frame in frames:
                     looks.append((place, reader.cells(frame)))
         threshold, kept = pick_threshold(looks, Rule.of(head["gate"]), index, head["keep"])
         return {"type": "result", "threshold": threshold, "kept": kept}, b""
@@ -198,12 +201,12 @@ class Service:
         indexed = self._index_of(given, found, tick)
         _check_places(wanted, len(indexed.index))
         damage, had = Damage(), 0
-        with self._decoding(given, found, indexed, wanted) as (video, feed):
+        with self._decoding(given, found, indexed, wanted, damage, tick=tick) as (video, frames):
             context = video.stream.codec_context
             reformatter, turns = VideoReformatter(), Turns()
             source, decoder = (context.width, context.height), context.codec.name
             sieve, luma = Sieve(head["gate"], indexed.index), LumaReader()
-            for place, frame in decode_places(video, indexed.index, feed, wanted, damage, tick=tick):
+            for place, frame in frames:
                 had += 1
                 kept = sieve.keeps(place, partial(luma.cells, frame))
                 yield from sieve.told(1 if kept else SKIPPED_IN_MESSAGE)
@@ -218,29 +221,36 @@ class Service:
         if len(wanted) and not had:
             raise MediaError("Not one of the wanted frames could be decoded.", advice=_CHECK_IT_PLAYS)
         warnings = [*indexed.warnings, *damage_met(damage, complaints, len(wanted))]
-        yield {"type": "end", "warnings": warnings}, b""
+        yield {"type": "end", "warnings": warnings, "decoder": self._acceleration.verdict.as_json()}, b""
+
+    def _decoding(
+        self, given: Given, found: Sniffed, indexed: _Indexed, wanted: NDArray[np.int64], damage: Damage, *, tick: Tick
+    ) -> AbstractContextManager[tuple[OpenVideo, Pictures]]:
+        """Open a video and decode the wanted places of its index, on whatever is best at it."""
+        request = Request(partial(self._opened, given, found, indexed), indexed.index, wanted, tick)
+        return self._acceleration.decoding(request, damage)
 
     @contextmanager
-    def _decoding(
-        self, given: Given, found: Sniffed, indexed: _Indexed, wanted: NDArray[np.int64]
+    def _opened(
+        self, given: Given, found: Sniffed, indexed: _Indexed, wanted: NDArray[np.int64], accel: HWAccel | None
     ) -> Iterator[tuple[OpenVideo, Feed]]:
         """Open a video for the wanted places of its index, with what the decoder is to be given for them."""
         scan = indexed.scan
         flags = packets_to_feed(scan, indexed.index, wanted)
-        with self._near(given, found, scan, int(flags.argmax())) as (video, start, packets):
+        with self._near(given, found, scan, int(flags.argmax()), accel=accel) as (video, start, packets):
             yield video, Feed(flags, fresh_starts(scan, flags), start, packets, scan)
 
     @contextmanager
     def _near(
-        self, given: Given, found: Sniffed, scan: PacketScan, first: int
+        self, given: Given, found: Sniffed, scan: PacketScan, first: int, *, accel: HWAccel | None
     ) -> Iterator[tuple[OpenVideo, int, Packets]]:
         """Open a video so that reading starts near the first wanted packet, or at the start where that is not sure."""
-        with open_video(given.source, found, self._limits, self._log) as video:
+        with open_video(given.source, found, self._limits, self._log, accel=accel) as video:
             near = packets_near(video, scan, first)
             if near is not None:
                 yield video, *near
                 return
-        with open_video(given.source, found, self._limits, self._log) as video:
+        with open_video(given.source, found, self._limits, self._log, accel=accel) as video:
             yield video, *packets_from_start(video)
 
 

@@ -46,7 +46,7 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
         threads=settings.model_threads,
         precision=settings.precision,
     )
-    with Cage() as cage:
+    with Cage(device=settings.decode_device) as cage:
         plan = plan_input(pipeline, options.path, params, cage, shelf, segment_seconds=options.segment_seconds)
         if options.explain:
             held = peak(
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
                 batch_size=batch_size_for(pipeline, settings.batch_size),
                 cage_memory_bytes=MEMORY_BYTES,
             )
-            _explain(pipeline, params, plan, shelf, held)
+            _explain(pipeline, params, plan, shelf, held=held, decoder=_decoder(cage, settings.decode_device))
             return 0
         try:
             return _run(pipeline, plan, params, cage=cage, shelf=shelf, options=options, batch_size=settings.batch_size)
@@ -169,7 +169,21 @@ def _illustrate(shown: Shown, cage: Cage, folder: Path | None, warnings: list[Ma
     return made
 
 
-def _explain(pipeline: Pipeline, params: Mapping[str, Any], plan: Plan, shelf: ModelShelf, held: Peak) -> None:
+def _decoder(cage: Cage, asked: str) -> dict[str, Any]:
+    """Tell what is asked to decode, why it could not, and what did where the plan had to decode something."""
+    did = cage.decoder.as_json() if cage.decoder is not None else None
+    return {"asked": asked, "fault": cage.device_fault or None, "did": did}
+
+
+def _explain(
+    pipeline: Pipeline,
+    params: Mapping[str, Any],
+    plan: Plan,
+    shelf: ModelShelf,
+    *,
+    held: Peak,
+    decoder: Mapping[str, Any],
+) -> None:
     document = {
         "pipeline": pipeline.spec.name,
         "params": params,
@@ -178,6 +192,7 @@ def _explain(pipeline: Pipeline, params: Mapping[str, Any], plan: Plan, shelf: M
         "frames": sum(span.frames for span in plan.ranges),
         "cost_seconds": round(sum(span.cost_seconds for span in plan.ranges), 3),
         "memory": held.as_json(),
+        "decoder": decoder,
         "segments": [asdict(span) for span in plan.ranges],
         "warnings": list(plan.warnings),
     }

@@ -14,10 +14,12 @@ from fractions import Fraction
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from pipeline.decoder import Decoder
 from pipeline.errors import MediaError
 from pipeline.false_sizes import false_sizes_are_damage
 from pipeline.libav_log import LibavLog
@@ -50,6 +52,12 @@ class OpenVideo:
     container: InputContainer
     stream: VideoStream
     log: LibavLog
+    on_device: Decoder | None = None
+
+    @property
+    def decoder(self) -> Decoder:
+        """What the packets are given to."""
+        return self.on_device or self.stream.codec_context
 
     @property
     def time_base(self) -> Fraction:
@@ -95,11 +103,13 @@ class OpenVideo:
 
 @contextmanager
 def open_video(
-    source: int | RangedFile, found: Sniffed, limits: MediaLimits, log: LibavLog | None = None
-) -> Iterator[OpenVideo]:
+    source: int | RangedFile, found: Sniffed, limits: MediaLimits, log: LibavLog | None = None, *,
+    accel: HWAccel | None = None,
+) -> Iterator[OpenVideo]:  # fmt: skip
     """Open a container and choose its video stream; refuses by headers alone.
 
-    source: an open descriptor, or a file that is filled as it is read; what that raises passes through.
+    source: an open descriptor, or a file that is filled as it is read; what that raises passes through. accel: what its
+    streams are to be decoded on; what PyAV raises of it passes through where it is no libav error.
     Raises: MediaError (media.undecodable, media.no_video, media.unsupported, media.too_many_streams,
     media.too_large).
     """
@@ -115,6 +125,7 @@ def open_video(
                 WHOLE_FILE if isinstance(source, int) else source, "r",
                 format=found.formats[0] if len(found.formats) == 1 else None,
                 container_options=_options(source, found, limits), options={"max_pixels": str(limits.max_pixels)},
+                hwaccel=accel,
             )  # fmt: skip
     except MemoryError:
         raise

@@ -141,7 +141,7 @@ def _fed_frames(video: OpenVideo, feed: Feed, skipping: Skipping, damage: Damage
         anew = position in feed.anew
         if anew:
             yield from _decoded(video, None, damage)
-            video.stream.codec_context.flush_buffers()
+            video.decoder.flush_buffers()
         packet = _read(reader, position, damage, apart=anew)
         if packet is None:
             break
@@ -165,7 +165,7 @@ def _read(reader: PacketReader, position: int, damage: Damage, *, apart: bool) -
 
 def _decoded(video: OpenVideo, packet: Packet[VideoStream] | None, damage: Damage) -> list[VideoFrame]:
     try:
-        return video.stream.codec_context.decode(packet)
+        return video.decoder.decode(packet)
     except MemoryError:
         raise
     except EOFError:

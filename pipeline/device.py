@@ -1,4 +1,4 @@
-"""Which device a model runs on, and what its errors mean."""
+"""Which device a model runs on, what its errors mean, and what may be set to decode."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Collection
 
 from pipeline.errors import DeviceOutOfMemory, ModelError, PipelineError
 
+#: what ``FQ_DECODE_DEVICE`` may be: a device that decodes where a trial is for it (``pipeline/acceleration.py``)
+DECODE_DEVICE = r"^(cpu|cuda(:[0-9]{1,3})?)$"
 #: what runtimes say when memory is short, in lower case; they have no common class for it
 _OUT_OF_MEMORY = (
     "out of memory",

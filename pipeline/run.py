@@ -13,6 +13,7 @@ from pipeline.cage import Cage
 from pipeline.cage_gate import SKIPPED_IN_MESSAGE
 from pipeline.cage_wire import Tick, no_tick
 from pipeline.choosing import choose_for_plan
+from pipeline.decoder_choice import Verdict
 from pipeline.errors import MediaError, ModelError, ParamsError, PipelineError
 from pipeline.frame import Frame, Skipped
 from pipeline.inference import BatchInference, Failed
@@ -53,6 +54,8 @@ class WorkResult:
     warnings: list[Mapping[str, Any]] = field(default_factory=list)
     #: seconds per stage: decode, infer, observe
     timings: dict[str, float] = field(default_factory=dict)
+    #: what decoded it, and why that; None where it was no video
+    decoder: Verdict | None = None
 
 
 def plan_input(
@@ -240,6 +243,7 @@ class _UnderWay:
         """Return the whole result."""
         self._ended = True
         self._timer.add("decode", event.decode_seconds)
+        self._result.decoder = event.decoder
         self._result.warnings.extend(event.warnings)
         if event.error is not None and not self.failed:
             self._fail(event.error)

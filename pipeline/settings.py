@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.default_settings import DefaultSettings
+from pipeline.device import DECODE_DEVICE
 from pipeline.pipelines.catalog import BUILT_IN
 
 
@@ -26,6 +27,10 @@ class PipelineSettings(DefaultSettings):
         default=None, description="Where fetched weights are kept; ~/.cache/framequeue/models unless set."
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:<n>.")
+    decode_device: str = Field(
+        default="cpu", pattern=DECODE_DEVICE,
+        description="cpu, or cuda or cuda:<n>: a GPU that decodes where a trial finds it exact and cheaper.",
+    )  # fmt: skip
     precision: Literal["fp32", "fp16", "bf16"] = Field(
         default="fp32", description="Arithmetic of models that allow a choice."
     )

@@ -26,11 +26,11 @@ class Skipping:
         top_layer: the highest TemporalId of the stream (HEVC). A picture that its own layer does not refer to may still
         be needed by a higher one, so only the topmost are left out.
         """
-        self._context = video.stream.codec_context
-        codec = self._context.codec.canonical_name
+        self._decoder, context = video.decoder, video.stream.codec_context
+        codec = context.codec.canonical_name
         self._wanted = wanted_pts if codec in _CODECS else None
         self._layer = top_layer if codec == "hevc" else None
-        self._nal_bytes = nal_length(codec, self._context.extradata)
+        self._nal_bytes = nal_length(codec, context.extradata)
         self._on = False
 
     def prepare(self, packet: Packet[VideoStream]) -> None:
@@ -43,7 +43,7 @@ class Skipping:
 
     def _set(self, on: bool) -> None:
         if on != self._on:
-            self._context.skip_frame = "NONREF" if on else "DEFAULT"
+            self._decoder.skip_frame = "NONREF" if on else "DEFAULT"
             self._on = on
 
     def _is_wanted(self, pts: int | None) -> bool:

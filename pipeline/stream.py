@@ -16,6 +16,7 @@ from pipeline import sampling
 from pipeline.adaptive import Rule
 from pipeline.cage import Cage
 from pipeline.cage_wire import Tick, no_tick
+from pipeline.decoder_choice import Verdict
 from pipeline.errors import CageUnavailable, MediaError, PipelineError
 from pipeline.frame import Frame, Skipped
 from pipeline.media import MediaInfo, PacketIndex, Parts
@@ -60,6 +61,7 @@ class Ended:
     error: PipelineError | None
     warnings: tuple[Mapping[str, Any], ...]
     decode_seconds: float
+    decoder: Verdict | None = None
 
 
 class WorkStream:
@@ -106,7 +108,8 @@ class WorkStream:
             # Other ranges of the same input may be sound: a hole is told, it does not fail the job.
             warnings = (*warnings, {"code": "media.damaged", "message": f"a stretch was left out: {error.message}"})
             error = None
-        yield Ended(number, error, warnings, clock.seconds)
+        decoder = None if work.media.kind == "sensor" else self._cage.decoder
+        yield Ended(number, error, warnings, clock.seconds, decoder)
 
     def _frames(self, work: Work) -> Iterator[Frame | Skipped]:
         if work.media.kind == "sensor":

@@ -133,7 +133,7 @@ class ChildProcess:
         forgetting = Forgetting(Erasures(database), scratch)
         pulse = self._open_pulse(settings, database, claims, publish, on_beat=forgetting)
         cancels.listen(pulse.nudge)
-        log.info("worker.child_ready", pipelines=sorted(pipelines), cage=cage.in_force, device=settings.device)
+        _tell_ready(cage, settings, pipelines)
         return Station(
             claims=claims,
             parts=JobStore(database),
@@ -201,6 +201,12 @@ class ChildProcess:
         return self._exit.enter_context(pulse)
 
 
+def _tell_ready(cage: Cage, settings: WorkerSettings, pipelines: Mapping[str, Pipeline]) -> None:
+    log.info("worker.child_ready", pipelines=sorted(pipelines), cage=cage.in_force, device=settings.device)
+    if cage.device_fault:
+        log.warning("worker.decodes_on_cpu", asked=settings.decode_device, fault=cage.device_fault)
+
+
 def _open_cage(settings: WorkerSettings) -> Cage:
     limits = MediaLimits(
         max_bytes=settings.max_bytes,
@@ -211,6 +217,7 @@ def _open_cage(settings: WorkerSettings) -> Cage:
         limits,
         memory_bytes=settings.cage_memory_bytes,
         answer_seconds=settings.cage_answer_seconds,
+        device=settings.decode_device,
         request_seconds=max((LONGEST_REQUEST_SECONDS, *settings.max_runtimes.values())),
     )
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
 from prometheus_client.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:
+    from pipeline.decoder_choice import Verdict
 
 # The library chooses between memory and files when it is imported, and Celery's command line imports it (for Flower)
 # before the main process has named the folder: so let it choose again before our metrics are made.
@@ -15,6 +19,9 @@ values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  #
 OUTCOMES = Counter("framequeue_segments_total", "Segments by what became of them.", ["pipeline", "kind", "outcome"])
 FRAMES = Counter("framequeue_frames_total", "Frames whose results were committed.", ["pipeline"])
 STAGE_SECONDS = Counter("framequeue_stage_seconds_total", "Seconds of work by stage.", ["pipeline", "stage"])
+DECODED = Counter(
+    "framequeue_decoded_segments_total", "Segments of videos by what decoded them, and why.", ["on", "why"]
+)
 CLAIM_SECONDS = Histogram(
     "framequeue_claim_seconds",
     "From claim to the end of its last segment.",
@@ -29,6 +36,12 @@ def count_stages(pipeline: str, seconds: Mapping[str, float]) -> None:
     """Add the seconds each stage of one segment took."""
     for stage, taken in seconds.items():
         STAGE_SECONDS.labels(pipeline, stage).inc(max(0.0, taken))
+
+
+def count_decoder(verdict: Verdict | None) -> None:
+    """Count what decoded a segment; None: it was no video."""
+    if verdict is not None:
+        DECODED.labels(verdict.on.partition(":")[0], verdict.why).inc()
 
 
 def serve_sum(host: str, port: int, folder: Path) -> None:

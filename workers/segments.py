@@ -19,6 +19,7 @@ from pipeline.run import Range, Work, WorkResult, plan_input, run_works
 from storage.claims import ClaimLost, Plan
 from storage.job import ClaimedSegment, Done, Outcome, Rows, SegmentPlan
 from storage.objects.keys import rows_key
+from workers import metrics
 from workers.hand import Hand, Stopped, outlasting_hiccups
 from workers.illustrations import wanted, with_artifacts
 from workers.inputs import Lent, keep_packets, lent
@@ -192,6 +193,7 @@ def _load_models(hand: Hand, pipeline: Pipeline, params: Mapping[str, Any], shel
 
 def _collect(hand: Hand, segment: ClaimedSegment, result: WorkResult, given: Lent) -> None:
     """Take in what came of one segment; an error while it is put into words is its own."""
+    metrics.count_decoder(result.decoder)
     try:
         outcome = _outcome(hand, segment, result, given)
     except Exception as error:  # noqa: BLE001 - whatever it is, only one segment was in work

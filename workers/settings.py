@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipeline.device import DECODE_DEVICE
 from storage.objects.settings import ObjectStoreSettings
 from storage.settings import DatabaseSettings
 from workers.dispatcher.ingest_settings import IngestSettings
@@ -75,6 +76,11 @@ class WorkerSettings(MachineSettings):
     )
     load_seconds: float = Field(900.0, gt=0, description="Longest a model may take to be pulled and loaded.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:<n>.")
+    decode_device: str = Field(
+        "cpu",
+        pattern=DECODE_DEVICE,
+        description="cpu, or cuda or cuda:<n>: a GPU that decodes where a trial finds it exact and cheaper.",
+    )
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="Arithmetic of models that allow a choice.")
     model_dir: Path | None = Field(None, description="Folder of your own model packages, beside the built-in ones.")
     model_cache: Path | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import http.client
 import os
 import platform
@@ -42,7 +43,7 @@ class Finding:
 
 def examine(home: Home) -> list[Finding]:
     """Look at everything the embedded stack stands on; nothing is changed."""
-    looks = (_python, _cores, _memory, _disk, _postgres, _redis, _ports, _cage, _models, _stack)
+    looks = (_python, _cores, _memory, _disk, _postgres, _redis, _ports, _cage, _decode_device, _models, _stack)
     return [finding for look in looks for finding in look(home)]
 
 
@@ -130,6 +131,32 @@ def _cage(home: Home) -> Iterator[Finding]:
     if missing:
         yield Finding("note", f"the decoding process runs without: {', '.join(missing)}", CAGE_ADVICE)
     yield Finding("ok", f"the decoding process is held by: {', '.join(name for name in granted if granted[name])}")
+
+
+def _decode_device(home: Home) -> Iterator[Finding]:
+    """Open the GPU's decoder as a worker would, where there is a GPU or one is to decode."""
+    from pipeline.cage import Cage  # noqa: PLC0415
+    from pipeline.errors import PipelineError  # noqa: PLC0415
+
+    asked = os.environ.get("FQ_DECODE_DEVICE") or "cpu"
+    if asked == "cpu" and not glob.glob("/dev/nvidia[0-9]*"):
+        yield Finding("ok", "videos are decoded by the CPU; no NVIDIA GPU is here")
+        return
+    device = "cuda" if asked == "cpu" else asked
+    try:
+        with Cage(device=device) as cage:
+            fault = cage.device_fault
+    except (PipelineError, OSError) as error:
+        fault = str(error)
+    if fault:
+        advice = "the host's driver must be there; in a container, NVIDIA_DRIVER_CAPABILITIES must name video"
+        yield Finding("note", f"videos are decoded by the CPU; {device} cannot: {fault}", advice)
+    elif asked == "cpu":
+        yield Finding(
+            "ok", "videos are decoded by the CPU", "the GPU could: FQ_DECODE_DEVICE=cuda, see docs/production.md"
+        )
+    else:
+        yield Finding("ok", f"{device} decodes videos where a trial is for it")
 
 
 def _models(home: Home) -> Iterator[Finding]:

@@ -56,6 +56,8 @@ class FakeMedia:
 class FakeCage:
     """Serves FakeMedia by file name; counts open requests, so that tests see that each was ended."""
 
+    decoder = None
+
     def __init__(self, **media: FakeMedia) -> None:
         self.media = media
         self.warnings: tuple[dict[str, str], ...] = ()

@@ -81,6 +81,31 @@ attempts |= {
 }
 """
 
+#: a device's driver: reserves far more than there is, holds many descriptors, opens its device and facts by name
+WITH_DEVICE = """
+import mmap
+network_left = cage_limits.leave_network()
+allowed = ["/dev/zero", "/proc/self", "/none"]
+in_force = cage_limits.restrict(256 << 20, network_left=network_left, device_files=allowed)
+libc.mmap.restype, libc.mmap.argtypes = ctypes.c_void_p, [ctypes.c_void_p, *[ctypes.c_size_t] * 5]
+assert libc.mmap(None, 1 << 41, 0, 0x4022, 2**64 - 1, 0) != 2**64 - 1, "two tebibytes cannot be reserved"
+with open("/dev/zero", "r+b", buffering=0) as device:
+    assert device.read(4) == bytes(4) and device.write(b"x") == 1
+with open("/proc/self/status") as facts:
+    assert facts.read(5) == "Name:"
+held = [os.dup(0) for _ in range(200)]
+for descriptor in held: os.close(descriptor)
+attempts |= {
+    "raise the memory limit": lambda: resource.setrlimit(resource.RLIMIT_DATA, (-1, -1)),
+    "have much memory": lambda: bytearray(300 << 20),
+    "have many descriptors": lambda: [os.dup(0) for _ in range(600)],
+    "open another device": lambda: open("/dev/full", "rb").close(),
+    "write its facts": lambda: open("/proc/self/comm", "w").close(),
+    "read another process": lambda: open(f"/proc/{parent}/status").close(),
+    "leave by a link": lambda: open("/proc/self/root/etc/passwd").close(),
+}
+"""
+
 END = """
 gone, heard, ran = {name: barred(attempt) for name, attempt in attempts.items()}, [], []
 for descriptor in range(20, 64):
@@ -112,6 +137,13 @@ def test_a_process_that_took_on_all_limits_breaks_out_of_none() -> None:
 def test_the_filter_of_calls_holds_alone_where_the_kernel_has_nothing_else() -> None:
     alone = "libc.prctl(38, 1, 0, 0, 0)\nassert cage_calls.filter_calls(libc, os.getpid())\n"
     said = attacked(alone)
+    assert [name for name, gone in said["gone"].items() if not gone] == []
+    assert (said["heard"], said["ran"]) == ([1], [1])
+
+
+def test_with_a_device_only_its_own_files_can_be_opened_and_only_written_memory_counts() -> None:
+    said = attacked(WITH_DEVICE)
+    assert [name for name, held in said["in_force"].items() if not held] == []
     assert [name for name, gone in said["gone"].items() if not gone] == []
     assert (said["heard"], said["ran"]) == ([1], [1])
 
