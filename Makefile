@@ -73,8 +73,8 @@ bench-skipping: setup ## measure what skipping frames costs in answers; writes d
 	@mkdir -p docs/figures
 	@$(BIN)/python -m bench.skipping --plot docs/figures/skipping.svg
 
-bench-decode: setup-dev ## measure what frames cost against decoding everything; PARTS="methods cage" REPETITIONS=3 PEERS=1
-	@$(BIN)/python -m bench.decode $(PARTS) $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(PEERS),--peers)
+bench-decode: setup-dev ## measure what frames cost against decoding everything; PARTS="methods cage" ROWS="hevc|stride 60" REPETITIONS=3 PEERS=1
+	@$(BIN)/python -m bench.decode $(PARTS) $(if $(ROWS),--rows "$(ROWS)") $(if $(REPETITIONS),--repetitions $(REPETITIONS)) $(if $(PEERS),--peers)
 
 bench-mutations: setup-dev ## open ten thousand spoiled files in the cage, and files that name others; SEED=1 COUNT=10000
 	@$(BIN)/python -m bench.mutations $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT))

@@ -217,7 +217,7 @@ class Service:
                 size = shrunk(*full, head["width"])
                 yield _frame(place, indexed.index, upright(frame, reformatter, size, turn), size[0] / full[0])
             yield from sieve.told()
-            complaints = self._log.errors(decoder)
+            complaints = self._log.errors(decoder, began_amid=damage.began_amid)
         if len(wanted) and not had:
             raise MediaError("Not one of the wanted frames could be decoded.", advice=_CHECK_IT_PLAYS)
         warnings = [*indexed.warnings, *damage_met(damage, complaints, len(wanted))]

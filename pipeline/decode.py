@@ -31,11 +31,15 @@ DECODE_THREADS = 1
 
 @dataclass(slots=True)
 class Damage:
-    """What went wrong on the way: packets the decoder refused, pictures it gave with errors, frames it never gave."""
+    """What went wrong on the way: packets the decoder refused, pictures it gave with errors, frames it never gave.
+
+    began_amid: no damage; whether the decoder was made to begin anew amid the film.
+    """
 
     packets: int = 0
     pictures: int = 0
     missing: int = 0
+    began_amid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,7 @@ def _fed_frames(video: OpenVideo, feed: Feed, skipping: Skipping, damage: Damage
     for position in np.flatnonzero(feed.flags).tolist():
         anew = position in feed.anew
         if anew:
+            damage.began_amid = True
             yield from _decoded(video, None, damage)
             video.decoder.flush_buffers()
         packet = _read(reader, position, damage, apart=anew)

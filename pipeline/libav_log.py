@@ -11,8 +11,9 @@ import re
 import stat
 
 _MAX_BYTES = 256 * 1024
-_LINE = re.compile(rb"^\[(\w+) @ 0x[0-9a-f]+\]", re.MULTILINE)
+_LINE = re.compile(rb"\[(\w+) @ 0x[0-9a-f]+\]")
 _REPEATED = re.compile(rb"Last message repeated (\d+) times")
+_NOT_THERE_TO_FORGET = b"mmco: unref short failure"
 
 
 class LibavLog:
@@ -32,11 +33,20 @@ class LibavLog:
         """Return what was written since the mark, bounded."""
         return self._read().decode("ascii", "replace")
 
-    def errors(self, decoder: str) -> int:
-        """Count the complaints of one decoder since the mark."""
-        data, name = self._read(), decoder.encode()
-        own = sum(1 for match in _LINE.finditer(data) if match[1] == name)
-        return own and own + sum(int(match[1]) for match in _REPEATED.finditer(data))
+    def errors(self, decoder: str, *, began_amid: bool = False) -> int:
+        """Count the complaints of one decoder since the mark.
+
+        began_amid: whether it began amid the film; then it is no complaint that a picture which led the beginning, and
+        was left out, is missing when it is to be forgotten.
+        """
+        count, counts = 0, False
+        for line in self._read().splitlines():
+            if again := _REPEATED.search(line):
+                count += int(again[1]) if counts else 0
+            elif begun := _LINE.match(line):
+                counts = begun[1] == decoder.encode() and not (began_amid and line.endswith(_NOT_THERE_TO_FORGET))
+                count += counts
+        return count
 
     def _read(self) -> bytes:
         return os.pread(self._descriptor, _MAX_BYTES, 0) if self._descriptor is not None else b""

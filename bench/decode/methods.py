@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from bench.decode.figures import Figure
@@ -42,14 +43,17 @@ CASES = (
 _MEMORY = (("h264-720p-gop250", "h264-720p-gop250-x5", 40.0), ("h264-1080p-gop30", "h264-1080p-gop30-x5", 65.0))
 
 
-def measure(streams: Streams, repetitions: int) -> list[Figure]:
-    """Measure every case. Raises: MethodFailed, MissingTool."""
+def measure(streams: Streams, repetitions: int, rows: str = "") -> list[Figure]:
+    """Measure every case, and memory; with ``rows``, just the cases whose name it matches.
+
+    Raises: MethodFailed, MissingTool.
+    """
     figures = []
-    for case in CASES:
+    for case in (case for case in CASES if re.search(rows, case.name)):
         path = streams.path(case.stream)
         command = inside("bench.decode.product", str(path), case.stride)
         figures += _figures(case, paired(command, limit_command(path), repetitions))
-    return figures + _memory(streams)
+    return figures if rows else figures + _memory(streams)
 
 
 def _figures(case: Case, result: Paired) -> list[Figure]:
