@@ -165,6 +165,7 @@ class ChildProcess:
             watchdog=station.watchdog,
             flags=self.flags,
             load_seconds=station.limits.load_seconds,
+            memory_bytes=self._main.settings.model_check_bytes,
         )
 
     def _open_stack_file(self, scratch: Scratch) -> TextIO:

@@ -1,4 +1,4 @@
-"""A worker's part in checking new versions: load each as a job would, run it on a sample, say what came of it."""
+"""A worker's part in checking new versions: have each loaded and run on a sample, and say what came of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import DeviceOutOfMemory, PipelineError
 from pipeline.models.check import CheckReport, self_check
 from pipeline.pipelines.base import Pipeline
 from storage.errors import DatabaseUnavailable, StorageUnavailable
@@ -17,13 +17,13 @@ from workers.flags import SharedFlags
 from workers.hand import Stopped
 from workers.heartbeat import Pulse
 from workers.logs import get_logger
-from workers.model_shelf import Loaded, VersionShelf, runs_on_gpu
+from workers.model_shelf import Loaded, VersionShelf
 from workers.retry import describe
 from workers.watchdog import Watchdog
 
 log = get_logger(__name__)
 
-#: a check as a whole may take so many times what loading alone may
+#: fetching and checking, or measuring, may together take so many times what loading alone may
 CHECK_LOADS = 2.0
 
 
@@ -39,6 +39,8 @@ class ModelCheck:
     watchdog: Watchdog
     flags: SharedFlags
     load_seconds: float
+    #: what the process of a check may take, as in ``check_apart``
+    memory_bytes: int
     #: versions that this process has measured, or found measured
     measured: set[tuple[str, str, str]] = field(default_factory=set)
 
@@ -76,7 +78,7 @@ class ModelCheck:
             with self.watchdog.over(CHECK_LOADS * self.load_seconds):
                 self._alive()
                 result = self._result(found)
-        except (Stopped, StorageUnavailable) as error:
+        except (Stopped, StorageUnavailable, OSError) as error:  # OSError: no room here for another process
             log.info("model.check_given_back", model=found.name, version=found.version, reason=repr(error))
             self.checks.give_back(self.pulse.worker_id, found)
             return False
@@ -85,39 +87,41 @@ class ModelCheck:
         return True
 
     def _result(self, found: ModelVersion) -> CheckResult:
+        """Check one version. Raises: Stopped, also where the next process is to check it, StorageUnavailable."""
         try:
             package = self.shelf.files.of_row(found)
-            self.shelf.open(package, self._alive)
-            self._alive()
-            loaded = self.shelf.loaded()[-1]
-            report = self_check(loaded.model)
+            checked = self.shelf.check(
+                package, memory_bytes=self.memory_bytes, seconds=self.load_seconds, tick=self._alive
+            )
         except (Stopped, StorageUnavailable):
             raise
-        except Exception as error:  # noqa: BLE001 - weights may break in any way; it is the version's fault
-            fault = describe(error).as_json()
-            if not isinstance(error, PipelineError):
-                fault["code"] = "model.failed"
-            return CheckResult(error=fault)
-        if not report.ok:
-            self.shelf.drop(package)
-            return CheckResult(error={"code": "model.check_failed", "message": "; ".join(report.faults)})
-        return CheckResult(measured={self._place(loaded): _figures(loaded, report)})
+        except DeviceOutOfMemory as error:
+            if self.shelf.make_room_on_gpu():  # beside what this process holds there was none
+                raise Stopped from error
+            return CheckResult(error=describe(error).as_json())
+        except PipelineError as error:
+            return CheckResult(error=describe(error).as_json())
+        if not checked.report.ok:
+            return CheckResult(error={"code": "model.check_failed", "message": "; ".join(checked.report.faults)})
+        return CheckResult(
+            measured={self._place(on_gpu=checked.on_gpu): _figures(checked.load_seconds, checked.report)}
+        )
 
     def _measure(self, loaded: Loaded) -> None:
         """Measure a loaded model, unless this machine has done so before. Raises: DatabaseUnavailable."""
-        key, place = loaded.package.key, self._place(loaded)
+        key, place = loaded.package.key, self._place(on_gpu=self.shelf.on_gpu(loaded.model.card))
         if not self.checks.lacks_figures(key, place):
             return
         with self.watchdog.over(CHECK_LOADS * self.load_seconds):
             self._alive()
             report = self_check(loaded.model)
         if report.ok:
-            self.checks.note_figures(key, {place: _figures(loaded, report)})
+            self.checks.note_figures(key, {place: _figures(loaded.load_seconds, report)})
         else:  # it serves, for its operator put it there; its jobs will tell what is wrong
             log.warning("model.not_measured", model=key[0], version=key[1], faults=report.faults)
 
-    def _place(self, loaded: Loaded) -> str:
-        return f"{self.host}/{'gpu' if runs_on_gpu(loaded.model.card) else 'cpu'}"
+    def _place(self, *, on_gpu: bool) -> str:
+        return f"{self.host}/{'gpu' if on_gpu else 'cpu'}"
 
     def _alive(self) -> None:
         """A sign of life between two steps. Raises: Stopped."""
@@ -127,9 +131,9 @@ class ModelCheck:
             raise Stopped
 
 
-def _figures(loaded: Loaded, report: CheckReport) -> dict[str, Any]:
+def _figures(load_seconds: float, report: CheckReport) -> dict[str, Any]:
     return {
-        "load_seconds": loaded.load_seconds,
+        "load_seconds": load_seconds,
         "first_seconds": report.first_seconds,
         "seconds": report.seconds,
         "batch": report.batch,

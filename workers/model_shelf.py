@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from pipeline.device import bounded_threads
-from pipeline.errors import DeviceOutOfMemory, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.models.base import Model, ModelShelf
 from pipeline.models.card import ModelCard
-from pipeline.models.shelf import open_model
+from pipeline.models.check_process import Checked, check_apart
+from pipeline.models.shelf import in_precision, making_room, open_model, runs_on_gpu
 from storage.model_rows import Pins
 from storage.objects.port import Tick, no_tick
 from workers.logs import get_logger
@@ -88,11 +88,26 @@ class VersionShelf:
         """What is loaded now, the least recently used first."""
         return list(self._loaded.values())
 
-    def drop(self, package: Package) -> None:
-        """Unload one model, if it is loaded."""
-        found = self._loaded.pop(package.key, None)
-        if found is not None:
-            self._close(found.model)
+    def check(self, package: Package, *, memory_bytes: int, seconds: float, tick: Tick) -> Checked:
+        """Run the self-check of a version in a process of its own, as this shelf would load it.
+
+        tick: called while weights come from the store and while it runs; what it raises stops that.
+        Raises: as ``open``, and ModelError as ``check_apart``.
+        """
+        path = self.files.weights(package, tick)
+        card = in_precision(package.card, self._precision)
+        return check_apart(
+            card, path, device=self._device, threads=self._threads, memory_bytes=memory_bytes, seconds=seconds,
+            tick=tick,
+        )  # fmt: skip
+
+    def make_room_on_gpu(self) -> bool:
+        """Unload everything if it lies on a GPU; return whether. Its memory is free when this process has ended."""
+        return any(self.on_gpu(one.model.card) for one in self._loaded.values()) and self._emptied()
+
+    def on_gpu(self, card: ModelCard) -> bool:
+        """Return whether a loaded model of this card uses a GPU."""
+        return runs_on_gpu(card, self._device)
 
     def close(self) -> None:
         """Unload everything."""
@@ -109,20 +124,17 @@ class VersionShelf:
             log.info("model.dropped", model=name, version=version)
             self._close(oldest.model)
 
-    def _load(self, package: Package, path: Any) -> Model:
-        card = package.card
-        if self._precision != "fp32" and card.runtime == "torchscript":  # the others compute as they were exported
-            card = card.model_copy(update={"precision": self._precision})
-        try:
-            return open_model(card, package.folder, path, self._device, self._threads)
-        except DeviceOutOfMemory:
-            if not self._loaded:
-                raise
-            self.close()  # the others can be loaded again; this one is wanted now
-            return open_model(card, package.folder, path, self._device, self._threads)
+    def _load(self, package: Package, path: Path) -> Model:
+        card = in_precision(package.card, self._precision)
+        return making_room(lambda: open_model(card, package.folder, path, self._device, self._threads), self._emptied)
+
+    def _emptied(self) -> bool:
+        held = bool(self._loaded)
+        self.close()
+        return held
 
     def _close(self, model: Model) -> None:
-        if self._device != "cpu" and runs_on_gpu(model.card):
+        if self.on_gpu(model.card):
             log.info("child.ends_after_shift", reason="a model was dropped from the GPU", model=model.card.name)
             self.holds_dead_memory = True
         model.close()
@@ -159,12 +171,3 @@ class _PinnedShelf:
 
     def _package(self, name: str) -> Package:
         return self._shelf.files.package(name, self._pins.get(name))
-
-
-def runs_on_gpu(card: ModelCard, modules: Mapping[str, Any] = sys.modules) -> bool:
-    """Return whether the runtime of a loaded card uses a GPU in this process; imports nothing."""
-    if card.runtime == "onnx":
-        runtime = modules.get("onnxruntime")
-        return runtime is not None and "CUDAExecutionProvider" in runtime.get_available_providers()
-    torch = modules.get("torch")
-    return torch is not None and bool(torch.cuda.is_initialized())

@@ -89,6 +89,9 @@ class WorkerSettings(MachineSettings):
     model_bytes: int = Field(
         1024 * MIB, ge=0, description="Weights kept loaded by each process; the least recently used go first."
     )
+    model_check_bytes: int = Field(
+        2048 * MIB, ge=512 * MIB, description="Memory that checking an added model may take, beside thrice its weights."
+    )
     model_mirror: str | None = Field(None, description="Folder or URL that weights are taken from first.")
     scratch_dir: Path = Field(
         Path(tempfile.gettempdir()) / "framequeue", description="Local disk for inputs; the worker's own folders."

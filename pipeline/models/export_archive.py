@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.errors import ModelError
+from pipeline.models.archives import copy_member, judged
 
 #: a graph description larger than this is refused; a network of 1,000 layers has about 5 MB
 MAX_GRAPH_BYTES = 64 * 1024**2
 MAX_MEMBERS = 20_000
-_CHUNK = 1024 * 1024
 
 _KEPT = re.compile(
     r"archive_format|archive_version|byteorder|\.data/(version|serialization_id)|models/model\.json"
@@ -67,15 +67,9 @@ def write_checked(source: Path, target: IO[bytes], name: str) -> None:
                 for inner, info in members.items():
                     _copy(archive, info, inner, copy)
                 copy.writestr("model/data/sample_inputs/model.pt", b"")  # torch asks for it, and takes none
+        target.flush()
     except (OSError, zipfile.BadZipFile, ValueError, RecursionError, EOFError, NotImplementedError) as error:
-        raise _refused(name, f"{source.name} is not an archive of torch.export: {error}") from error
-
-
-def copy_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, copy: zipfile.ZipFile, inner: str) -> None:
-    """Copy a member piece by piece to the name ``inner`` in the folder that torch expects in an archive."""
-    with archive.open(info) as read, copy.open(f"model/{inner}", "w", force_zip64=True) as write:
-        while piece := read.read(_CHUNK):
-            write.write(piece)
+        raise judged(error, _refused(name, f"{source.name} is not an archive of torch.export: {error}")) from error
 
 
 def _members(archive: zipfile.ZipFile, source: Path, name: str) -> dict[str, zipfile.ZipInfo]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from pathlib import Path
 from typing import IO, Any
 
 from pipeline.device import own_error
 from pipeline.errors import ModelError
+from pipeline.models.archives import file_beside
 from pipeline.models.card import ModelCard
 from pipeline.models.export_archive import write_checked
 from pipeline.models.shapes import fixed_batch
@@ -20,7 +20,7 @@ class ExportForward(TorchForward):
 
     def __init__(self, card: ModelCard, path: Path, *, device: str = "auto", threads: int = 0) -> None:
         """threads: of the whole process, 0 leaves them. Raises: ModelError, DeviceOutOfMemory."""
-        with tempfile.TemporaryFile() as checked:
+        with file_beside(path) as checked:
             write_checked(path, checked, card.name)
             checked.seek(0)
             super().__init__(device, threads)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.device import bounded_threads
 from pipeline.errors import DeviceOutOfMemory, ParamsError
@@ -127,16 +129,15 @@ class FolderShelf:
                 self._evict_oldest()
 
     def _open(self, name: str, path: Path) -> Model:
-        card, folder = self.card(name), self._package(name).folder
-        if self._precision != "fp32" and card.runtime == "torchscript":  # the others compute as they were exported
-            card = card.model_copy(update={"precision": self._precision})
-        try:
-            return open_model(card, folder, path, self._device, self.threads, runtime=self._runtime)
-        except DeviceOutOfMemory:
-            if not self._loaded:
-                raise
-            self.close()  # the others can be loaded again; this one is wanted now
-            return open_model(card, folder, path, self._device, self.threads, runtime=self._runtime)
+        card, folder = in_precision(self.card(name), self._precision), self.folder(name)
+        return making_room(
+            lambda: open_model(card, folder, path, self._device, self.threads, runtime=self._runtime), self._emptied
+        )
+
+    def _emptied(self) -> bool:
+        held = bool(self._loaded)
+        self.close()
+        return held
 
     def _evict_oldest(self) -> None:
         _, model = self._loaded.popitem(last=False)
@@ -200,6 +201,26 @@ def open_model(
     return model
 
 
+def in_precision(card: ModelCard, precision: str) -> ModelCard:
+    """Return the card of a model as it runs where ``precision`` is wanted; fp32 leaves each its own."""
+    if precision == "fp32" or card.runtime != "torchscript":  # the others compute as they were exported
+        return card
+    return card.model_copy(update={"precision": precision})
+
+
+def making_room(load: Callable[[], LoadedModel], emptied: Callable[[], bool]) -> LoadedModel:
+    """Load a model; where memory is short, once more when all others are gone. emptied: whether there were any.
+
+    They can be loaded again, and this one is wanted now. Raises: as ``open_model``.
+    """
+    try:
+        return load()
+    except DeviceOutOfMemory:
+        if not emptied():
+            raise
+    return load()
+
+
 def open_weights(card: ModelCard, folder: Path, path: Path, device: str, threads: int) -> Forward:
     """Load weights with the card's runtime, which is imported only now. Raises: ModelError, DeviceOutOfMemory."""
     if card.runtime == "python":
@@ -225,3 +246,17 @@ def open_weights(card: ModelCard, folder: Path, path: Path, device: str, threads
     from pipeline.models.onnx_runtime import OnnxForward  # noqa: PLC0415 - motion needs no runtime
 
     return OnnxForward(card, path, device=device, threads=threads)
+
+
+def runs_on_gpu(card: ModelCard, device: str, modules: Mapping[str, Any] = sys.modules) -> bool:
+    """Return whether a loaded model of this card uses a GPU in this process; imports nothing.
+
+    device: what was wanted.
+    """
+    if device == "cpu":
+        return False
+    if card.runtime == "onnx":
+        runtime = modules.get("onnxruntime")
+        return runtime is not None and "CUDAExecutionProvider" in runtime.get_available_providers()
+    torch = modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.errors import ModelError
-from pipeline.models.export_archive import copy_member
+from pipeline.models.archives import copy_member, judged
 
 #: an archive's tensors are stored as they are; only its code is compressed
 MAX_UNPACKED_CODE = 64 * 1024**2
@@ -38,12 +38,14 @@ def write_checked(source: Path, target: IO[bytes], name: str) -> None:
                 if inner.startswith("code/") and _RUN_ON_LOAD in archive.read(info):
                     raise ModelError(f"{name}: {inner} has a __setstate__, which torch would run while it loads")
                 copy_member(archive, info, copy, inner)
+        target.flush()
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, zlib.error) as error:
-        raise ModelError(f"{name}: {source.name} is not a TorchScript archive") from error
+        raise judged(error, ModelError(f"{name}: {source.name} is not a TorchScript archive")) from error
 
 
-def load_checked(torch: Any, path: str, device: str, name: str) -> Any:
-    """Return the module of an archive that ``write_checked`` wrote. Raises: ModelError, and what torch raises."""
+def load_checked(torch: Any, checked: IO[bytes], device: str, name: str) -> Any:
+    """Return the module of what ``write_checked`` wrote to a file. Raises: ModelError, and what torch raises."""
+    path = f"/proc/self/fd/{checked.fileno()}"
     compiled = torch._C.CompilationUnit()  # as torch.jit.load, which does not hand it out
     module = torch._C.import_ir_module(compiled, path, torch.device(device), {}, False)
     refused = sorted({kind for kind in _operators(compiled) if _reaches_out(kind)})

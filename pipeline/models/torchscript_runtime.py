@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from pipeline.device import own_error
+from pipeline.models.archives import file_beside
 from pipeline.models.card import ModelCard
 from pipeline.models.torch_forward import TorchForward
 from pipeline.models.torchscript_archive import load_checked, write_checked
@@ -16,13 +16,12 @@ class TorchScriptForward(TorchForward):
 
     def __init__(self, card: ModelCard, path: Path, *, device: str = "auto", threads: int = 0) -> None:
         """threads: of the whole process, 0 leaves them. Raises: ModelError, DeviceOutOfMemory."""
-        with tempfile.NamedTemporaryFile(prefix="framequeue-") as checked:
+        with file_beside(path) as checked:
             write_checked(path, checked, card.name)
-            checked.flush()
             super().__init__(device, threads)
             self.kind = self.reduced(card.precision)
             try:
-                module = load_checked(self.torch, checked.name, self.device, card.name)
+                module = load_checked(self.torch, checked, self.device, card.name)
                 self.module = module.eval().to(self.kind)
             except Exception as error:
                 raise own_error(error, f"{card.name} cannot be loaded") from error

@@ -42,6 +42,7 @@ class Bench:
         self.check = ModelCheck(
             checks=ModelChecks(database), shelf=VersionShelf(files, device="cpu", threads=1, max_bytes=2**20),
             tasks=("classify",), host="here", pulse=cast(Pulse, self.pulse), flags=self.flags, load_seconds=60.0,
+            memory_bytes=2**31,
             watchdog=Watchdog(cast(Any, None), arm=lambda *_, **__: None, disarm=lambda: None),
         )  # fmt: skip
 

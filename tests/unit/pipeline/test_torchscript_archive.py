@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, ModelUnavailable
 from pipeline.models.card import ModelCard
 from pipeline.models.shelf import open_model
 
@@ -100,3 +101,16 @@ def test_a_member_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         archive.writestr(archive.namelist()[0], b"another")
     with pytest.raises(ModelError, match="twice"):
         opened(path)
+
+
+def test_a_disk_without_room_is_told_as_such_and_nothing_is_left_on_it(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.pt", SOURCE, inner="pass", outer="pass")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(ModelUnavailable, match="no room"):
+            opened(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert opened(path).card.name == "script"
+    assert [one.name for one in tmp_path.iterdir()] == ["m.pt"]

@@ -18,13 +18,13 @@ from pipeline.errors import ModelUnavailable, ParamsError
 from pipeline.models.base import Model
 from pipeline.models.card import load_card
 from pipeline.models.pull import file_digest
-from pipeline.models.shelf import FolderShelf
+from pipeline.models.shelf import FolderShelf, runs_on_gpu
 from storage.model_rows import ModelVersion
 from tests.fakes.memory_store import MemoryObjectStore
 from tests.model_packages import brightness_classifier, write_card
 from tests.services import REPOSITORY
 from workers.model_files import ModelFiles, Package
-from workers.model_shelf import VersionShelf, runs_on_gpu
+from workers.model_shelf import VersionShelf
 from workers.scratch import ScratchUnavailable
 
 GREY = np.full((8, 8, 3), 150, dtype=np.uint8)
@@ -173,12 +173,13 @@ def test_only_a_runtime_that_uses_the_gpu_here_leaves_memory_behind(tmp_path: Pa
     def torch(begun: bool) -> dict[str, Any]:
         return {"torch": SimpleNamespace(cuda=SimpleNamespace(is_initialized=lambda: begun))}
 
-    assert runs_on_gpu(card, onnx("CUDAExecutionProvider", "CPUExecutionProvider"))
-    assert not runs_on_gpu(card, onnx("CPUExecutionProvider"))
-    assert not runs_on_gpu(card, torch(begun=True))
-    assert runs_on_gpu(script, torch(begun=True))
-    assert not runs_on_gpu(script, torch(begun=False))
-    assert not runs_on_gpu(script, {})
+    assert runs_on_gpu(card, "auto", onnx("CUDAExecutionProvider", "CPUExecutionProvider"))
+    assert not runs_on_gpu(card, "auto", onnx("CPUExecutionProvider"))
+    assert not runs_on_gpu(card, "auto", torch(begun=True))
+    assert runs_on_gpu(script, "auto", torch(begun=True))
+    assert not runs_on_gpu(script, "auto", torch(begun=False))
+    assert not runs_on_gpu(script, "auto", {})
+    assert not runs_on_gpu(card, "cpu", onnx("CUDAExecutionProvider", "CPUExecutionProvider"))
 
 
 #: loads two models in turn, one at a time, and tells the resident bytes after each swap
@@ -187,7 +188,7 @@ import json, sys
 from pathlib import Path
 import numpy as np, psutil
 from pipeline.models.card import load_card
-from pipeline.models.shelf import FolderShelf
+from pipeline.models.shelf import FolderShelf, runs_on_gpu
 from workers.model_files import ModelFiles, Package
 from workers.model_shelf import VersionShelf
 
