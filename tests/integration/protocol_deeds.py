@@ -16,7 +16,8 @@ from storage.claims import Lost, Plan
 from storage.errors import JobNotFound, StateConflict
 from storage.job import Claim, Outcome, SegmentPlan
 from tests.fakes.sql_queue import SqlQueue, new_job
-from tests.integration.protocol_model import Impossible, Job, Model, Refused, beat, expect, sets, told
+from tests.integration.protocol_model import Model, beat, sets, told
+from tests.integration.protocol_rows import Impossible, Job, Refused, expect
 
 #: answers that are part of the protocol
 ANSWERS = (JobNotFound, StateConflict)

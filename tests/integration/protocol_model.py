@@ -7,114 +7,22 @@ observed cannot have happened in this state.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from storage.claims import Heartbeat, Lost, Planned
 from storage.fleet import MAX_LOSSES
-from storage.job import Bury, Claim, ClaimedSegment, Done, Failed, GiveBack, Outcome, Retry
-
-ENDED = ("succeeded", "failed", "dead", "canceled")
-OPEN = ("waiting", "ready", "claimed")
-#: where a segment stands in its job
-Place = tuple[str, int, str, int]
-
-
-class Impossible(Exception):
-    """What was observed does not follow from this state."""
-
-
-class Refused(Exception):
-    """The operation is answered with an error of this name."""
-
-
-def expect(truth: object, told: object = "") -> None:
-    if not truth:
-        raise Impossible(told)
+from storage.job import Bury, Claim, Done, Failed, GiveBack, Outcome, Retry
+from tests.integration.protocol_books import Books
+from tests.integration.protocol_rows import ENDED, OPEN, Job, Refused, Segment, expect
 
 
 @dataclass
-class Job:
-    id: str
-    tenant: str
-    batch_key: str
-    size_class: str
-    max_attempts: int
-    allow_partial: bool
-    state: str
-    expired: bool
-    #: not to be started before its time
-    delayed: bool
-    params: int = 0
-    #: its input is in the store
-    arrived: bool = True
-    run: int = 1
-    started: bool = False
-    attempts: int = 0
-    total: int = 0
-    left: int = 0
-    frames: int = 0
-    missing: list[int] = field(default_factory=list)
-
-    def view(self) -> tuple[Any, ...]:
-        return self.run, self.state, self.attempts, self.total, self.left, self.frames, tuple(self.missing)
-
-
-@dataclass
-class Segment:
-    job: str
-    run: int
-    kind: str
-    index: int
-    state: str = "ready"
-    solo: bool = False
-    attempts: int = 0
-    holdups: int = 0
-    losses: int = 0
-    claim: str | None = None
-    worker: str | None = None
-    claim_size: int = 0
-    due: bool = False
-    #: claimed so long ago that its worker must know of it
-    old: bool = False
-    #: as the database calls it, once it was seen
-    id: str | None = None
-
-    @property
-    def place(self) -> Place:
-        return self.job, self.run, self.kind, self.index
-
-    def view(self) -> tuple[Any, ...]:
-        return self.state, self.solo, self.attempts, self.holdups, self.losses, self.claim, self.worker
-
-    def free(self, state: str) -> None:
-        self.state, self.claim, self.worker = state, None, None
-
-
-@dataclass
-class Model:
-    jobs: dict[str, Job] = field(default_factory=dict)
-    segments: list[Segment] = field(default_factory=list)
-    workers: dict[str, str] = field(default_factory=dict)
-    silent: set[str] = field(default_factory=set)
-    pauses: set[tuple[str, str]] = field(default_factory=set)
-    keys: dict[str, str] = field(default_factory=dict)
+class Model(Books):
+    """Operations on the books, as clients, workers and the dispatcher do them."""
 
     def copy(self) -> Model:
         return copy.deepcopy(self)
-
-    def view(self) -> tuple[dict[str, Any], dict[Place, Any], dict[str, str]]:
-        jobs = {job.id: job.view() for job in self.jobs.values()}
-        return jobs, {segment.place: segment.view() for segment in self.segments}, dict(self.workers)
-
-    def learn(self, ids: Mapping[Place, str]) -> None:
-        """Take over how the database calls the segments."""
-        for segment in self.segments:
-            segment.id = ids[segment.place]
-
-    def named(self, segment_id: str) -> Segment | None:
-        return next((one for one in self.segments if one.id == segment_id), None)
 
     # what clients do
 
@@ -367,101 +275,6 @@ class Model:
         for job in due:
             self._end(job, "failed")
         return len(due)
-
-    def _may_expire(self, job: Job) -> bool:
-        return job.expired and job.state in ("uploading", "queued") and not job.started
-
-    # parts of these
-
-    def _job(self, job_id: str) -> Job:
-        if job_id not in self.jobs:
-            raise Refused("JobNotFound")
-        return self.jobs[job_id]
-
-    def _enqueue(self, job: Job) -> None:
-        self.segments.append(Segment(job.id, job.run, "plan", 0, "waiting" if job.delayed else "ready"))
-
-    def _merge(self, job: Job) -> None:
-        self.segments.append(Segment(job.id, job.run, "merge", 0))
-
-    def _planned(self, one: Segment, count: int) -> None:
-        job = self.jobs[one.job]
-        job.total = job.left = count
-
-    def _claimable(self, one: Segment, paused: set[tuple[str, str]]) -> bool:
-        names = {("tenant", self.jobs[one.job].tenant), ("pipeline", "motion"), ("lane", "cpu")}
-        return one.state == "ready" and not names & paused
-
-    def _sociable(self, one: Segment) -> bool:
-        return not one.solo and one.kind != "merge" and self.jobs[one.job].size_class == "short"
-
-    def _alike(self, one: Segment) -> tuple[str, str]:
-        return self.jobs[one.job].batch_key, one.kind
-
-    def _told_right(self, one: Segment, told: ClaimedSegment) -> None:
-        job = self.jobs[one.job]
-        expect((told.solo, told.attempts, told.holdups) == (one.solo, one.attempts, one.holdups))
-        expect((told.segments_total, told.params) == (job.total, {"stride": job.params}))
-
-    def _settle(self, one: Segment, outcome: Outcome, ended: set[str], back: set[str]) -> None:
-        job = self.jobs[one.job]
-        one.due = False
-        if isinstance(outcome, Done):
-            one.state = "done"
-            if one.kind == "infer":
-                job.left -= 1
-                job.frames += 1
-            if one.kind == "merge" or job.total == 1:
-                self._end(job, "succeeded")
-                ended.add(job.id)
-            elif job.left == 0:
-                self._merge(job)
-        elif isinstance(outcome, GiveBack):
-            one.free("ready")
-            back.add(job.id)
-        elif isinstance(outcome, Retry):
-            self._retry(one, outcome, ended, back)
-        else:
-            self._give_up(one, "failed" if isinstance(outcome, Failed) else "dead", ended)
-
-    def _retry(self, one: Segment, outcome: Retry, ended: set[str], back: set[str]) -> None:
-        job = self.jobs[one.job]
-        one.attempts += outcome.charged
-        job.attempts += outcome.charged
-        if outcome.charged and one.attempts >= job.max_attempts:
-            self._give_up(one, "dead", ended)
-            return
-        one.holdups = 0 if outcome.charged else one.holdups + 1
-        one.solo = one.solo or outcome.solo
-        one.free("waiting" if outcome.delay_seconds else "ready")
-        back.add(job.id)
-
-    def _give_up(self, one: Segment, end: str, ended: set[str]) -> None:
-        job = self.jobs[one.job]
-        one.free("dead")
-        if job.allow_partial and one.kind == "infer" and job.total > 1:
-            job.missing.append(one.index)
-            job.left -= 1
-            if len(job.missing) < job.total:
-                if job.left == 0:
-                    self._merge(job)
-                return
-        self._end(job, end)
-        ended.add(job.id)
-
-    def _settled(self, touched: Iterable[str], ended: set[str], back: set[str]) -> None:
-        """A running job of which nobody has a segment in hand waits again; after a result only if none is ready."""
-        for job_id in set(touched) - ended:
-            busy = ("claimed",) if job_id in back else ("claimed", "ready")
-            job = self.jobs[job_id]
-            if job.state == "running" and not any(one.job == job_id and one.state in busy for one in self.segments):
-                job.state = "queued"
-
-    def _end(self, job: Job, state: str) -> None:
-        job.state = state
-        for one in self.segments:
-            if one.job == job.id and one.state in OPEN:
-                one.free("dropped")
 
 
 def told(lost: Lost) -> tuple[int, int]:
