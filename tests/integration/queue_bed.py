@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -16,7 +19,7 @@ from pipeline.pipelines.catalog import load_pipelines
 from pipeline.spec import batch_key, canonical_params
 from storage.database import Database
 from storage.ids import new_id
-from storage.job import InputRef, Job
+from storage.job import InputRef, Job, Rows
 from storage.jobs import JobStore
 from storage.new_job import NewJob
 from storage.objects.keys import input_key
@@ -101,6 +104,31 @@ def wait_until(look: Callable[[], Any], good: Callable[[Any], bool], *, seconds:
             return thing
         assert time.monotonic() < deadline, f"still {thing!r} after {seconds} s"
         time.sleep(0.05)
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """The median of a hundred calls: what one takes where nothing else runs, however busy the machine is."""
+    spent = []
+    for _ in range(100):
+        started = time.perf_counter()
+        call()
+        spent.append(time.perf_counter() - started)
+    return statistics.median(spent)
+
+
+def rows_of(bed: Bed, job_id: str) -> list[dict[str, Any]]:
+    """Rows of the results of a job's first run, from row or store, in order."""
+    found: list[dict[str, Any]] = []
+    for part in bed.jobs.segment_results(job_id, 1):
+        assert isinstance(part.rows, Rows)
+        if part.rows.inline is not None:
+            data = part.rows.inline
+        else:
+            assert part.rows.key is not None
+            with bed.objects.open(part.rows.key) as body:
+                data = body.read()
+        found += [json.loads(line) for line in gzip.decompress(data).splitlines()]
+    return found
 
 
 def done_twice(events: Sequence[dict[str, Any]]) -> list[str]:

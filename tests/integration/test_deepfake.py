@@ -12,11 +12,9 @@ from pipeline.__main__ import main
 from pipeline.models.shelf import open_shelf
 from pipeline.pipelines.deepfake import Deepfake
 from storage.job import JobState
-from tests.integration.test_runner import bed, cage, rows_of, rung, station
+from tests.integration.queue_bed import rows_of
 from tests.model_packages import brightness_classifier
 from workers.runner import Runner
-
-__all__ = ["bed", "cage", "rung", "station"]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RARELY = {"sampler": {"policy": "fps", "fps": 1}}

@@ -20,8 +20,9 @@ from storage.ids import new_id
 from storage.job import JobState, Retry
 from storage.sql_claims import SqlClaims
 from storage.upkeep import Upkeep
+from tests.fakes.quiet_bell import QuietBell
 from tests.integration.processes import running
-from tests.integration.queue_bed import Bed, make_still, open_objects, wait_until
+from tests.integration.queue_bed import Bed, make_still, wait_until
 from workers.dispatcher.doorbells import Doorbells
 from workers.dispatcher.due import DueWork
 from workers.dispatcher.duty import Duty
@@ -29,24 +30,6 @@ from workers.dispatcher.lost import LostClaims
 from workers.dispatcher.process import Dispatcher
 from workers.doorbell import Bell
 from workers.retry import spread_blame
-
-
-class Rung:
-    """Keeps what was rung."""
-
-    def __init__(self) -> None:
-        self.rings: list[tuple[str, str]] = []
-
-    def ring(self, lane: str, size_class: str, count: int = 1) -> None:
-        self.rings.append((lane, size_class))
-
-    def heard(self, timeout_seconds: float) -> bool:
-        return True
-
-
-@pytest.fixture
-def bed(database: Database, tmp_path: Path) -> Bed:
-    return Bed(database, open_objects(tmp_path / "objects"))
 
 
 @pytest.fixture
@@ -94,14 +77,14 @@ def test_due_work_is_woken_and_rung_for(bed: Bed, worker: str) -> None:
     assert isinstance(retry, Retry)
     SqlClaims(bed.database).finish(taken, [Retry(retry.segment_id, retry.fault, 0.05, charged=False)])
     assert claim(bed.database, worker) is None
-    rung = Rung()
-    duty = DueWork(Upkeep(bed.database), rung)
+    bell = QuietBell()
+    duty = DueWork(Upkeep(bed.database), bell)
 
-    def woken() -> list[tuple[str, str]]:
+    def woken() -> list[tuple[str, str, int]]:
         duty.run_pass()
-        return rung.rings
+        return bell.rung
 
-    assert wait_until(woken, bool, seconds=5) == [("cpu", "short")]
+    assert wait_until(woken, bool, seconds=5) == [("cpu", "short", 1)]
     again = claim(bed.database, worker)
     assert again.segments[0].job_id == job_id
 
@@ -111,22 +94,22 @@ def test_claims_of_a_silent_worker_come_back_only_after_one_even_lease(bed: Bed,
     claim(bed.database, worker)
     age(bed.database, worker, 60)
     now = [1000.0]
-    rung = Rung()
-    duty = LostClaims(Fleet(bed.database), Upkeep(bed.database), rung, clock=lambda: now[0])
+    bell = QuietBell()
+    duty = LostClaims(Fleet(bed.database), Upkeep(bed.database), bell, clock=lambda: now[0])
     # own clock and database's must run alike: both stand still here, but for the last look
     for _ in range(3):
         duty.look()
         duty.run_pass()
         assert bed.jobs.get(job_id).state == JobState.RUNNING
-    even = LostClaims(Fleet(bed.database), Upkeep(bed.database), rung, lease_seconds=0.2)
+    even = LostClaims(Fleet(bed.database), Upkeep(bed.database), bell, lease_seconds=0.2)
 
-    def taken_back() -> list[tuple[str, str]]:
+    def taken_back() -> list[tuple[str, str, int]]:
         even.look()
         even.run_pass()
-        return rung.rings
+        return bell.rung
 
     assert taken_back() == []
-    assert wait_until(taken_back, bool, seconds=5) == [("cpu", "short")]
+    assert wait_until(taken_back, bool, seconds=5) == [("cpu", "short", 1)]
     job = bed.jobs.get(job_id)
     assert (job.state, job.attempts) == (JobState.QUEUED, 0)
 

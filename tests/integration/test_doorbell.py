@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.redis import EmbeddedRedis
 from tests.integration.processes import frozen
-from tests.integration.queue_bed import wait_until
+from tests.integration.queue_bed import seconds_of, wait_until
 from workers.doorbell import Bell, Doorbell, queue_name
 
 QUEUE = queue_name("cpu", "short")
@@ -56,10 +56,7 @@ def test_ringing_a_redis_that_is_gone_takes_no_time_and_raises_nothing() -> None
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         doorbell = Doorbell(f"redis://127.0.0.1:{taken.getsockname()[1]}/0")
-        started = time.perf_counter()
-        for _ in range(100):
-            doorbell.ring("cpu", "short")
-        assert time.perf_counter() - started < 0.05
+        assert seconds_of(lambda: doorbell.ring("cpu", "short")) < 0.0005
         wait_until(lambda: doorbell.failed, lambda failed: failed > 0, seconds=5)
         doorbell.close()
 
@@ -72,7 +69,7 @@ def test_ringing_a_frozen_redis_takes_no_time_and_rings_again_when_it_thaws(
     with frozen(redis_server):
         started = time.perf_counter()
         doorbell.ring("cpu", "long")
-        assert time.perf_counter() - started < 0.05
+        assert time.perf_counter() - started < 1, "it waited for an answer, which takes 2 s to give up"
         wait_until(lambda: doorbell.failed, lambda failed: failed > 0, seconds=10)
     doorbell.ring("cpu", "urgent")
     wait_until(lambda: length(redis_url, "cpu-urgent"), lambda found: found == 1, seconds=10)

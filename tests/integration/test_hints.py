@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import redis
 
-from tests.integration.queue_bed import wait_until
+from tests.integration.queue_bed import seconds_of, wait_until
 from workers.hints import Hints
 
 
@@ -67,17 +67,14 @@ def test_a_hint_of_another_process_wakes_its_waiters_and_no_others(
 def test_no_hint_means_false_after_the_time(hints: Hints) -> None:
     started = time.monotonic()
     assert hints.wait("a", 0.3) is False
-    assert 0.3 <= time.monotonic() - started < 1.0
+    assert 0.3 <= time.monotonic() - started < 5
 
 
 def test_without_redis_telling_takes_no_time_and_waiting_its_time() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         hints = Hints(f"redis://127.0.0.1:{taken.getsockname()[1]}/0")
-        started = time.perf_counter()
-        for number in range(100):
-            hints.tell(f"job-{number}")
-        assert time.perf_counter() - started < 0.05
+        assert seconds_of(lambda: hints.tell("job")) < 0.0005
         assert hints.wait("a", 0.3) is False
         hints.close()
 

@@ -14,15 +14,12 @@ from storage.erasures import delete_objects
 from storage.errors import ObjectStoreUnavailable
 from storage.job import JobState
 from storage.objects.port import ObjectStore, StoredObject
-from tests.integration.queue_bed import Bed
-from tests.integration.test_runner import bed, cage, rows_of, rung, station
+from tests.integration.queue_bed import Bed, rows_of
 from tests.media import Clip, noisy
 from workers.runner import Runner
 from workers.scratch import Scratch
 from workers.sparse import BLOCK_BYTES
 from workers.station import Station
-
-__all__ = ["bed", "cage", "rung", "station"]
 
 
 class Metered:
