@@ -12,21 +12,12 @@ from werkzeug.test import TestResponse
 from storage.batches.making import BatchMaker
 from storage.batches.replaying import BatchReplayer
 from storage.database import Database
+from tests.fakes.quiet_bell import QuietBell
 from tests.integration.api_bed import PNG, Api
 from workers.dispatcher.batches import Batches
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 MOTION_HEAD = {"defaults": {"pipeline": "motion"}}
-
-
-class Rings:
-    """A doorbell that remembers."""
-
-    def __init__(self) -> None:
-        self.rung: list[tuple[str, str, int]] = []
-
-    def ring(self, lane: str, size_class: str, count: int = 1) -> None:
-        self.rung.append((lane, size_class, count))
 
 
 def lines_of(items: Iterable[Any], head: Mapping[str, Any] | None = MOTION_HEAD) -> bytes:
@@ -83,10 +74,10 @@ def items_of(api: Api, batch_id: str, **query: Any) -> list[dict[str, Any]]:
             return found
 
 
-def duty_of(database: Database, *, chunk: int = 1000, rings: Rings | None = None, **options: Any) -> Batches:
+def duty_of(database: Database, *, chunk: int = 1000, bell: QuietBell | None = None, **options: Any) -> Batches:
     """The duty as a dispatcher has it."""
     maker = BatchMaker(database, chunk=chunk)
-    return Batches(maker, BatchReplayer(database, chunk=chunk), rings or Rings(), **options)
+    return Batches(maker, BatchReplayer(database, chunk=chunk), bell or QuietBell(), **options)
 
 
 def uploaded(api: Api, body: bytes = PNG, *, complete: bool = True) -> str:
