@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.fakes.loopback_server import LoopbackServer, serving
 
 
 @dataclass
@@ -39,13 +40,6 @@ class Source:
         self.routes[path] = handle
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what these tests are about."""
-
-
 @contextmanager
 def http_source(*, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Source]:
     """Run a source on a free port."""
@@ -63,18 +57,9 @@ def http_source(*, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    with _Server((host, 0), Handler) as server:
+    with LoopbackServer((host, 0), Handler) as server:
         source = Source(server.server_port)
         if tls is not None:
             tls.sni_callback = lambda _socket, name, _context: source.server_names.append(name)
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
+        with serving(server, source.stopped, tls=tls):
             yield source
-        finally:
-            source.stopped.set()
-            with suppress(OSError):
-                server.socket.shutdown(socket.SHUT_RDWR)
-            server.shutdown()
-            thread.join(5)

@@ -6,12 +6,14 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from standardwebhooks import Webhook
+
+from tests.fakes.loopback_server import LoopbackServer, serving
 
 Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
@@ -120,23 +122,7 @@ def webhook_receiver(
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Peers that hang up are what these tests are about."""
-
-    with Server(("127.0.0.1", port), Handler) as server:
+    with LoopbackServer(("127.0.0.1", port), Handler) as server:
         receiver = Receiver(server.server_port)
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
+        with serving(server, receiver.stopped, tls=tls):
             yield receiver
-        finally:
-            receiver.stopped.set()
-            with suppress(OSError):
-                server.socket.shutdown(socket.SHUT_RDWR)
-            server.shutdown()
-            thread.join(5)
