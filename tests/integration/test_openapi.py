@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def test_every_call_has_a_summary_security_and_the_problems_it_may_answer(api: A
     }
     for path, operations in spec["paths"].items():
         for method, operation in operations.items():
-            assert operation["summary"].endswith((".", ")")) or len(operation["summary"]) > 10
+            assert re.fullmatch(r"[A-Z].{9,118}\.", operation["summary"]), operation["summary"]
             guarded = scopes[path, method] != PUBLIC
             assert bool(operation["security"]) == guarded
             assert ({"401", "403", "503"} <= set(operation["responses"])) == guarded or path == "/ready"

@@ -41,7 +41,9 @@ def test_every_built_in_pipeline_takes_an_installations_stride_and_width(name):
     given = {"model": "any"} if name == "classify" else {}
     own = with_defaults(pipeline.spec.params_schema, {"width": 320, "sampler/stride": 10})
     params = canonical_params(own, given)
-    if "sampler" in own["properties"]:  # recordings are not sampled
+    sampled = pipeline.spec.accepts != ("sensor",)  # recordings are not
+    assert ("sampler" in own["properties"]) == sampled
+    if sampled:
         assert (params["width"], params["sampler"]["stride"]) == (320, 10)
 
 
