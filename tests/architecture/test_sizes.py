@@ -11,13 +11,18 @@ ROOT = Path(__file__).parents[2]
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_POSITIONAL = 5
+#: may not grow: to be split by what a child answers, what ends it, and who waits for whom
+LONGER = {"tests/unit/pipeline/test_cage.py": 391}
 BARRED_NAMES = {"utils", "common", "helpers", "manager", "queue", "types", "json", "logging"}
 
 
-def sources() -> list[Path]:
-    folders = ("web", "workers", "pipeline", "storage", "clients/python", "deploy", "bench")
+def sources(*folders: str) -> list[Path]:
     found = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return [path for path in found if "migrations/versions" not in str(path)]
+
+
+PRODUCT = sources("web", "workers", "pipeline", "storage", "clients/python", "deploy", "bench")
+TESTS = sources("tests")
 
 
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -34,22 +39,32 @@ def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
+def place(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
 def test_there_is_something_to_measure() -> None:
-    assert len(sources()) > 40
+    assert len(PRODUCT) > 400
+    assert len(TESTS) > 300
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*PRODUCT, *TESTS], ids=place)
 def test_file_and_its_functions_are_small(path: Path) -> None:
     lines = len(path.read_text().splitlines())
-    assert lines <= MAX_FILE_LINES, f"{lines} lines: split by duty"
+    assert lines <= LONGER.get(place(path), MAX_FILE_LINES), f"{lines} lines: split by duty"
     for function in functions(path):
         length = body_lines(function)
         assert length <= MAX_FUNCTION_LINES, f"{function.name} has {length} lines"
-        positional = [argument.arg for argument in function.args.posonlyargs + function.args.args]
-        count = len([name for name in positional if name not in ("self", "cls")])
-        assert count <= MAX_POSITIONAL, f"{function.name} takes {count} positional arguments"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_module_is_a_drawer_or_shadows_the_standard_library(path: Path) -> None:
-    assert path.stem not in BARRED_NAMES
+def test_no_function_takes_many_positional_arguments() -> None:
+    """Of the product: what tests take are fixtures and parameters, which come by name."""
+    for path in PRODUCT:
+        for function in functions(path):
+            positional = [argument.arg for argument in function.args.posonlyargs + function.args.args]
+            count = len([name for name in positional if name not in ("self", "cls")])
+            assert count <= MAX_POSITIONAL, f"{function.name} of {place(path)} takes {count} positional arguments"
+
+
+def test_no_module_is_a_drawer_or_shadows_the_standard_library() -> None:
+    assert [place(path) for path in [*PRODUCT, *TESTS] if path.stem in BARRED_NAMES] == []
