@@ -98,7 +98,8 @@ class ModelCheck:
         except DeviceOutOfMemory as error:
             if self.shelf.make_room_on_gpu():  # beside what this process holds there was none
                 raise Stopped from error
-            return CheckResult(error=describe(error).as_json())
+            advice = f"A check may take {self.memory_bytes} bytes beside thrice the weights: FQ_MODEL_CHECK_BYTES."
+            return CheckResult(error=describe(error).as_json() | {"advice": advice})
         except PipelineError as error:
             return CheckResult(error=describe(error).as_json())
         if not checked.report.ok:

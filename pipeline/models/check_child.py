@@ -55,7 +55,8 @@ def _checked(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"report": report, "load_seconds": load_seconds, "on_gpu": runs_on_gpu(card, asked["device"])}
     except Exception as error:  # noqa: BLE001 - weights may break in any way, and all of them are to be told
         fault = own_error(error, f"{card.name} failed")
-        return {"error": {"code": fault.code, "message": fault.message, "advice": fault.advice}}
+        message = fault.message.replace(f"{weights.parent}/", "").replace(str(weights.parent), "its folder")
+        return {"error": {"code": fault.code, "message": message, "advice": fault.advice}}
 
 
 if __name__ == "__main__":

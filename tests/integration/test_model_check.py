@@ -19,7 +19,7 @@ from storage.model_rows import ModelVersion, NewVersion
 from storage.models import Models
 from tests.fakes.memory_store import MemoryObjectStore
 from tests.fakes.sql_queue import SqlQueue
-from tests.model_packages import brightness_classifier
+from tests.model_packages import brightness_classifier, write_card
 from workers.flags import SharedFlags
 from workers.heartbeat import Pulse
 from workers.model_check import ModelCheck
@@ -98,6 +98,17 @@ def test_scores_that_are_no_numbers_are_refused_and_not_kept_loaded(bench: Bench
     assert (row.state, row.active) == ("refused", False)
     assert "not a number" in str(row.error)
     assert bench.check.shelf.loaded() == []
+
+
+def test_weights_that_need_more_memory_than_a_check_may_take_are_refused_with_the_setting(bench: Bench) -> None:
+    card = (brightness_classifier(bench.folder / "1").parent / "model.toml").read_text()
+    entry = 'runtime = "python"\nentry = "tests.fakes.unruly_networks:grows"'
+    path = write_card(bench.folder / "2", card.replace('runtime = "onnx"', entry)) / "brightness.onnx"
+    path.write_text(str(2**32))
+    bench.add(path)
+    assert bench.check.run_due() == 1
+    error = bench.version().error or {}
+    assert (error["code"], "FQ_MODEL_CHECK_BYTES" in error["advice"]) == ("device.out_of_memory", True)
 
 
 def test_weights_that_vanished_from_the_store_are_refused_with_the_reason(bench: Bench) -> None:

@@ -87,3 +87,14 @@ def test_waiting_ends_with_the_check_or_with_the_time() -> None:
 def test_activating_needs_a_check_that_is_waited_for(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "add", str(package), "--no-wait", "--activate"]) == 2
     assert "only a checked version can be activated" in capsys.readouterr().err
+
+
+def test_a_refusal_is_told_with_what_to_do_about_it(
+    package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = {"code": "device.out_of_memory", "message": "no room", "advice": "Allow more."}
+    document = {"name": "helmets", "active": None, "versions": [version("refused", error=error)]}
+    api = FakeApi(answer(202, version()), answer(200, document))
+    monkeypatch.setattr("framequeue.client.Client", lambda *_, **__: api.client())
+    assert run(["models", "add", str(package)]) == 1
+    assert "device.out_of_memory: no room - Allow more." in capsys.readouterr().err

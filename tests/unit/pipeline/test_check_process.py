@@ -62,6 +62,15 @@ def test_what_does_not_fit_is_told_as_in_this_process(tmp_path: Path) -> None:
     assert caught.value.code == "model.failed"
 
 
+def test_what_is_told_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    path = brightness_classifier(tmp_path)
+    card = load_card(path.parent)
+    path.write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"cannot be loaded: .*brightness\.onnx") as caught:
+        checked(card, path)
+    assert str(tmp_path) not in caught.value.message
+
+
 def test_a_graph_that_asks_for_more_than_its_share_of_memory_is_refused(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Expand", ["input", "much"], ["wide"]),

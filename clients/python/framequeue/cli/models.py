@@ -76,7 +76,8 @@ def add(
     _print([one], as_json=as_json)
     if one.state == "refused":
         error = one.error or {}
-        click.echo(f"framequeue: {error.get('code')}: {error.get('message')}", err=True)
+        advice = f" - {error['advice']}" if error.get("advice") else ""
+        click.echo(f"framequeue: {error.get('code')}: {error.get('message')}{advice}", err=True)
     return 1 if one.state == "refused" or (waits and one.state == "added") else 0
 
 
