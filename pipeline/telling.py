@@ -68,9 +68,9 @@ def tell_media(path: Path, media: MediaInfo) -> None:
 def tell_run(name: str, segments: int, frames: int, seconds: float, timings: Mapping[str, float]) -> None:
     """Print one line about what was done and how long it took."""
     stages = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in timings.items())
-    pieces = "segment" if segments == 1 else "segments"
     rate = frames / seconds if seconds else 0.0
-    print(f"{name}: {frames} frames in {segments} {pieces}, {seconds:.2f} s, {rate:.0f} frames/s ({stages})\n")
+    done = f"{_counted(frames, 'frame')} in {_counted(segments, 'segment')}"
+    print(f"{name}: {done}, {seconds:.2f} s, {rate:{'.0f' if rate >= 10 else '.2g'}} frames/s ({stages})\n")
 
 
 def tell_rows(rows: Iterable[Row], count: int, wanted: int) -> None:
@@ -138,17 +138,30 @@ def tell_summary(summary: Mapping[str, Any]) -> None:
 def _short(value: Any) -> str:
     if isinstance(value, dict) and "points" in value and "bin_seconds" in value:
         points = value["points"]
-        return f"{len(points)} points, one per {value['bin_seconds']} s  {_bars(points)}"
+        return f"{_counted(len(points), 'point')}, one per {value['bin_seconds']} s  {_bars(points)}"
     if isinstance(value, list):
-        shown = ", ".join(_short(one) for one in value[:6])
+        shown = ", ".join(_inner(one) for one in value[:6])
+        if 0 < len(value) <= 6 and all(isinstance(one, int | float) for one in value):
+            return f"[{shown}]"
         return f"{len(value)}: {shown}{' ...' if len(value) > 6 else ''}" if value else "none"
     if isinstance(value, dict):
         if set(value) == {"from_seconds", "to_seconds"}:
             return f"{value['from_seconds']:g}-{value['to_seconds']:g} s"
         if set(value) == {"value", "low", "high"}:
             return f"{_short(value['value'])} ({_short(value['low'])} to {_short(value['high'])})"
-        return ", ".join(f"{name} {_short(one)}" for name, one in list(value.items())[:12])
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return ", ".join(f"{name} {_inner(one)}" for name, one in list(value.items())[:12])
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+def _inner(value: Any) -> str:
+    """Return a part of a line: where it holds parts of its own, they stand in brackets."""
+    text = _short(value)
+    is_range = isinstance(value, dict) and {"low", "high"} <= set(value)
+    return f"({text})" if isinstance(value, dict) and value and not is_range else text
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _bars(points: Sequence[Mapping[str, Any]], width: int = 60) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import ParamsError
 from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Params, Row
@@ -106,9 +107,11 @@ class Steps(Modelled):
     )
 
     def check(self, params: Params, shelf: ModelShelf) -> None:
-        """Raises: ParamsError where the network that is used is unknown or none for it."""
+        """Raises: ParamsError where the network that is used is unknown, or takes pictures and not readings."""
         if params["method"] == "network":
             super().check(params, shelf)
+            if shelf.card(params["network"]).input.height != 1:
+                raise ParamsError(f"{params['network']} is no network of steps: it takes pictures.")
 
     def models_used(self, params: Params, shelf: ModelShelf) -> Sequence[Mapping[str, Any]]:
         """Return name, version, digest and licence of the network; nothing for method signal."""

@@ -12,7 +12,8 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,18 @@ class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return picture, torch.from_numpy(one.faces), torch.from_numpy(one.coordinates)
 
 
+@contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    """End OpenCV's threads: in a process that is forked while they wait, whatever needs them waits for ever."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+@_opencv_in_one_thread()
 def train(box: Box, *, seed: int, samples: int, workers: int = 1) -> tuple[BoxNet, list[dict[str, float]]]:
     """Return the trained network and how losses went, about twenty points; one pass, each crop seen once."""
     torch.manual_seed(seed)

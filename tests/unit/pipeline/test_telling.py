@@ -20,6 +20,16 @@ def test_rows_of_any_shape_are_told_in_a_line_each(capsys):
     ]
 
 
+def test_one_of_a_thing_is_not_told_in_the_plural(capsys):
+    telling.tell_run("pose", 1, 1, 2.0, {"infer": 2.0})
+    telling.tell_run("motion", 2, 50, 0.5, {})
+    assert capsys.readouterr().out.split("\n\n") == [
+        "pose: 1 frame in 1 segment, 2.00 s, 0.5 frames/s (infer 2.00 s)",
+        "motion: 50 frames in 2 segments, 0.50 s, 100 frames/s ()",
+        "",
+    ]
+
+
 def test_a_summary_lists_things_a_line_each_and_draws_curves_of_any_value(capsys):
     points = [{"seconds": 0, "score": 0.0, "frames": 9}, {"seconds": 1, "score": 0.5, "frames": 1}]
     telling.tell_summary(
@@ -28,6 +38,9 @@ def test_a_summary_lists_things_a_line_each_and_draws_curves_of_any_value(capsys
             "curve": {"bin_seconds": 1, "points": points},
             "counts": {"bin_seconds": 2, "points": [{"seconds": 0, "counts": {"cup": 1, "cat": 1}}]},
             "score": None,
+            "best": {"box": [1, 2, 3, 4], "source": {"name": "APPLES", "per_100g": {"kcal": 52.0}}},
+            "corners": [[1.5, 2], [3, 4]],
+            "times": [1, 2, 3, 4, 5, 6, 7],
         }
     )
     assert capsys.readouterr().out.splitlines() == [
@@ -36,6 +49,9 @@ def test_a_summary_lists_things_a_line_each_and_draws_curves_of_any_value(capsys
         *["    label apple, count 3 (2 to 4)"] * 12,
         "    and 1 more",
         "  curve              2 points, one per 1 s  ▁█",
-        "  counts             1 points, one per 2 s  █",
+        "  counts             1 point, one per 2 s  █",
         "  score              null",
+        "  best               box [1, 2, 3, 4], source (name APPLES, per_100g (kcal 52.0))",
+        "  corners            2: [1.5, 2], [3, 4]",
+        "  times              7: 1, 2, 3, 4, 5, 6 ...",
     ]

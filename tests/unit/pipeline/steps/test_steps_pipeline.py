@@ -68,6 +68,8 @@ def test_both_methods_count_and_the_network_is_named(tmp_path: Path) -> None:
     assert pipeline.models_used({**by_network, "method": "signal"}, shelf) == []
     with pytest.raises(ParamsError):
         pipeline.check({**by_network, "network": "yunet"}, shelf)
+    with pytest.raises(ParamsError, match="no network of steps"):
+        pipeline.check({**by_network, "network": "pose-box"}, shelf)
 
 
 def test_a_gap_is_told_and_its_share_counts_against_the_coverage(tmp_path: Path) -> None:
