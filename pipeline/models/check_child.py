@@ -22,6 +22,8 @@ from pipeline.models.card import ModelCard
 from pipeline.models.check import self_check
 from pipeline.models.shelf import open_model, runs_on_gpu
 
+#: there where NVIDIA's driver is
+GPU = Path("/dev/nvidiactl")
 #: what takes a second or more to import
 _LIBRARIES = {"onnx": "onnxruntime", "torchscript": "torch", "export": "torch"}
 
@@ -32,15 +34,16 @@ def main(life: int) -> None:
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     die_with(life, asked["parent"], main_thread=asked["main_thread"])
-    # Of data, not of addresses: runtimes of GPUs reserve far more of those than they use.
-    for limit, most in (
-        (resource.RLIMIT_DATA, asked["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, asked["file_bytes"]),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (most, most))
+    _limit(resource.RLIMIT_FSIZE, asked["file_bytes"])
+    _limit(resource.RLIMIT_CORE, 0)
+    if asked["device"] == "cpu" or not GPU.exists():  # runtimes of GPUs set aside more than they ever use
+        _limit(resource.RLIMIT_DATA, asked["memory_bytes"])
     with told:
         json.dump(_checked(asked), told)
+
+
+def _limit(limit: int, most: int) -> None:
+    resource.setrlimit(limit, (most, most))
 
 
 def _checked(asked: Mapping[str, Any]) -> dict[str, Any]:

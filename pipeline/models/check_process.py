@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,7 +32,8 @@ from pipeline.models.check import CheckReport
 WEIGHTS_COPIES = 3
 #: an archive is copied before torch reads it; its code is stored unpacked there
 _SPARE_FILE_BYTES = 128 * 1024**2
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
+_RESIDENT = re.compile(r"^Rss(?:Anon|Shmem):\s+([0-9]+) kB$", re.MULTILINE)
 _MAX_ANSWER_BYTES = 64 * 1024
 _ROOT = Path(__file__).resolve().parents[2]
 #: what runtimes need of our environment; nothing of it is secret
@@ -61,7 +63,7 @@ def check_apart(
     """Load weights and run the self-check in another process.
 
     memory_bytes: what it may take beside ``WEIGHTS_COPIES`` times the weights. seconds: how long it may take. tick:
-    called about twice a second; what it raises ends the check.
+    called some times a second; what it raises ends the check.
     Raises: ModelError, also with code ``model.check_died`` or ``model.check_timed_out``, and DeviceOutOfMemory.
     """
     size = weights.stat().st_size
@@ -74,6 +76,8 @@ def check_apart(
         ends = time.monotonic() + seconds
         while process.poll() is None:
             tick()
+            if _resident(process.pid) > limits["memory_bytes"]:
+                raise DeviceOutOfMemory(f"{card.name} needs more than {limits['memory_bytes']} bytes of memory")
             if time.monotonic() > ends:
                 raise ModelError(f"the check took more than {seconds:.0f} s", code="model.check_timed_out")
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -109,6 +113,15 @@ def _started(asked: Mapping[str, Any], told: IO[bytes]) -> Iterator[subprocess.P
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes of memory that a process has of its own, however it got them; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    return sum(int(kibibytes) * 1024 for kibibytes in _RESIDENT.findall(status))
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import time
@@ -41,6 +42,15 @@ def crashes(weights: Path, device: str, threads: int) -> Halves:
 def grows(weights: Path, device: str, threads: int) -> Halves:
     """Ask for as much memory as the weights file says."""
     bytearray(int(weights.read_text()))
+    return Halves()
+
+
+def shares(weights: Path, device: str, threads: int) -> Halves:
+    """Use as much memory as the weights file says, of a kind that no limit of a process counts, and hold it."""
+    shared = mmap.mmap(-1, int(weights.read_text()))
+    for place in range(0, len(shared), mmap.PAGESIZE):
+        shared[place] = 1
+    time.sleep(3600)
     return Halves()
 
 
