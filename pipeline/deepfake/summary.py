@@ -9,17 +9,14 @@ from typing import Any
 from pipeline.deepfake.followed import KEPT_FACES, FollowedFaces
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
-from pipeline.pipelines.schemas import INFERRED
-from pipeline.pipelines.timeline import Curve, Pace, Stretches
+from pipeline.pipelines.timeline import SAMPLED_FIELDS, Curve, Sampled, Stretches
 
 #: faces that the summary tells, the heaviest
 TOLD_FACES = 100
 WORST_MOMENTS = 5
 
 SUMMARY_FIELDS = {
-    "frames": "Frames sampled.",
-    "inferred": INFERRED,
-    "duration_seconds": "Length of the input; 0 for a still.",
+    **SAMPLED_FIELDS,
     "label": "fake: a face that counts is; real: all that count are; uncertain: neither; no_face: there is none.",
     "score": "P(fake) of the face that looks most fake of those that count; null without a face.",
     "faces_found": "Faces followed over time; one gone for longer than track_gap_seconds comes back as another.",
@@ -49,24 +46,21 @@ def label_of(score: float, quality: float, params: Params) -> str:
 
 def summarize_faces(rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
     """Return the summary; see ``SUMMARY_FIELDS``."""
-    followed, worst, pace, curve = FollowedFaces(params), _Worst(), Pace(), Curve()
-    present, frames, inferred = Stretches(max_entries=0), 0, 0
+    followed, worst, sampled, curve = FollowedFaces(params), _Worst(), Sampled(), Curve()
+    present = Stretches(max_entries=0)
     for row in rows:
         seconds, faces = row["pts_seconds"], row["faces"]
-        frames += 1
-        inferred += row.get("carried_from") is None
-        pace.step(seconds)
+        sampled.add(row)
         present.add(seconds, True if faces else None)
         curve.add(seconds, _point(faces))
         for track, one in zip(followed.step(seconds, faces), faces, strict=True):
             worst.add(row, track, one)
-    present.finish(pace.end_seconds)
-    found = [{"label": label_of(one["score"], one["quality"], params), **one} for one in followed.finish(frames)]
-    duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
+    present.finish(sampled.end_seconds)
+    found = [
+        {"label": label_of(one["score"], one["quality"], params), **one} for one in followed.finish(sampled.frames)
+    ]
     return {
-        "frames": frames,
-        "inferred": inferred,
-        "duration_seconds": round(duration, 3),
+        **sampled.told(media),
         **_verdict([one for one in found if one["counts"]]),
         "faces_found": followed.count,
         "faces": found[:TOLD_FACES],

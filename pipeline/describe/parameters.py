@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.pipelines.schemas import ARTIFACTS, INFERRED, MODEL_NAME_PATTERN, WIDTH, number, params_schema
+from pipeline.pipelines.schemas import ARTIFACTS, WIDTH, model_name, number, params_schema
+from pipeline.pipelines.timeline import SAMPLED_FIELDS
 from pipeline.spec import with_defaults
 
 TASKS = ("caption", "ocr", "vqa")
@@ -28,18 +29,12 @@ _SCHEMA = params_schema(
         "default": None,
         "description": "Task vqa: a question, or a list of them: how many, is there, what colour, where, what it says.",
     },
-    detector={
-        "type": ["string", "null"],
-        "default": "fastestdet",
-        "pattern": MODEL_NAME_PATTERN,
-        "description": "Detector whose findings captions and answers stand on; null: text and flat shapes alone.",
-    },
-    model={
-        "type": ["string", "null"],
-        "default": None,
-        "pattern": MODEL_NAME_PATTERN,
-        "description": "An image-text model of the shelf that captions and answers in place of the grounded ones.",
-    },
+    detector=model_name(
+        "fastestdet",
+        "Detector whose findings captions and answers stand on; null: text and flat shapes alone.",
+        nullable=True,
+    ),
+    model=model_name(None, "An image-text model of the shelf that captions and answers in place of the grounded ones."),
     min_score=number(None, 0.0, 1.0, "Objects under this score are left out; null: as the detector's card says."),
     min_text_score=number(0.5, 0.0, 1.0, "Text that the reader is less sure of is left out."),
     artifacts=ARTIFACTS,
@@ -66,9 +61,7 @@ def describe_schema() -> dict[str, Any]:
 
 SUMMARY_FIELDS = {
     "task": "The task that was done.",
-    "frames": "Frames sampled.",
-    "inferred": INFERRED,
-    "duration_seconds": "Length of the input; 0 for a still.",
+    **SAMPLED_FIELDS,
     "text": "ocr: all text in reading order, an empty line between blocks. caption: the caption. vqa: null.",
     "answer": "vqa: the answer to the first question, ``unknown`` where nothing found supports one; else null.",
     "answers": "vqa: per question: question, kind (null: not understood), answer, confidence, evidence, reason (why "

@@ -13,7 +13,7 @@ from pipeline.describe.parameters import questions_of
 from pipeline.describe.questions import parse
 from pipeline.describe.scene import text_evidence
 from pipeline.media import MediaInfo
-from pipeline.pipelines.timeline import Pace, Stretches
+from pipeline.pipelines.timeline import Sampled, Stretches
 
 MAX_STRETCHES = 200
 
@@ -23,21 +23,18 @@ class Summary:
 
     def __init__(self, media: MediaInfo, params: Mapping[str, Any]) -> None:
         self._media, self._params = media, params
-        self._pace, self._captions = Pace(), Stretches(max_entries=MAX_STRETCHES)
+        self._sampled, self._captions = Sampled(), Stretches(max_entries=MAX_STRETCHES)
         self._lines, self._things = Lines(), Things()
         kinds = [(text, parse(text)) for text in questions_of(params)]
         self._asked = [Answered(text, asked.kind if asked else None) for text, asked in kinds]
         self._scenes: dict[str, int] = {}
-        self._frames = self._inferred = 0
         self._turned: int | None = None
         self._first_caption: tuple[str, list[dict[str, Any]]] | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add the next row."""
         seconds, index = row["pts_seconds"], row["index"]
-        self._frames += 1
-        self._inferred += row.get("carried_from") is None
-        self._pace.step(seconds)
+        self._sampled.add(row)
         self._lines.add(row["lines"], seconds, index)
         self._turned = row["turned"]
         things = row.get("objects", [])
@@ -57,15 +54,12 @@ class Summary:
         text, evidence = self._text(lines)
         if answers:
             evidence = answers[0]["evidence"] or []
-        duration = self._media.duration_seconds
         cut = {"lines": self._lines.truncated, "objects": self._things.truncated}
-        timeline = self._captions.finish(self._pace.end_seconds)
+        timeline = self._captions.finish(self._sampled.end_seconds)
         cut["timeline"] = self._captions.truncated
         return {
             "task": self._params["task"],
-            "frames": self._frames,
-            "inferred": self._inferred,
-            "duration_seconds": round(duration if duration is not None else self._pace.span_seconds, 3),
+            **self._sampled.told(self._media),
             "text": text,
             "answer": answers[0]["answer"] if answers else None,
             "answers": answers,
@@ -75,7 +69,7 @@ class Summary:
             "scene": min(self._scenes, key=lambda kind: (-self._scenes[kind], kind)) if self._scenes else None,
             "timeline": [{**_span(one), "text": one["value"]} for one in timeline],
             **self._source(),
-            "turned": self._turned if self._params["task"] == "ocr" and self._frames == 1 else None,
+            "turned": self._turned if self._params["task"] == "ocr" and self._sampled.frames == 1 else None,
             "truncated": sorted(name for name, is_cut in cut.items() if is_cut),
         }
 
@@ -91,8 +85,8 @@ class Summary:
         if self._params["model"] is not None and self._captions.seconds:
             longest = self._captions.seconds
             return min(longest, key=lambda text: (-longest[text], text)), []
-        if self._frames > 1:
-            return caption_of_video(self._things.told(), lines, self._frames)
+        if self._sampled.frames > 1:
+            return caption_of_video(self._things.told(), lines, self._sampled.frames)
         return self._first_caption
 
     def _source(self) -> dict[str, Any]:

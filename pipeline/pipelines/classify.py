@@ -10,8 +10,8 @@ from pipeline.marks import Mark, Moment
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import OneModel
-from pipeline.pipelines.schemas import ARTIFACTS, INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
-from pipeline.pipelines.timeline import Pace, Stretches
+from pipeline.pipelines.schemas import ARTIFACTS, MODEL_NAME_PATTERN, integer, number, params_schema
+from pipeline.pipelines.timeline import SAMPLED_FIELDS, Sampled, Stretches
 from pipeline.spec import PipelineSpec
 
 #: labels told in the summary
@@ -21,9 +21,7 @@ TOLD_LABELS = 20
 MARKED_LABELS = 3
 
 SUMMARY_FIELDS = {
-    "frames": "Frames sampled.",
-    "inferred": INFERRED,
-    "duration_seconds": "Length of the input; 0 for a still.",
+    **SAMPLED_FIELDS,
     "label": "The label with the highest mean score, null where none reached min_score.",
     "score": "Its mean score over all frames (a frame that does not name it counts 0).",
     "labels": "The 20 best: label, mean_score, frames (in which it is named), seconds (in which it leads), and of the "
@@ -48,8 +46,13 @@ class Classify(OneModel):
                     "description": "Classifier of the model shelf; there is no default.",
                 },
                 top_k=integer(5, 1, 100, "At most this many labels per frame, best first."),
-                min_score=number(0.0, 0.0, 1.0, "Labels under this score are left out; null: as the model's card says.")
-                | {"type": ["number", "null"]},
+                min_score=number(
+                    0.0,
+                    0.0,
+                    1.0,
+                    "Labels under this score are left out; null: as the model's card says.",
+                    nullable=True,
+                ),
                 artifacts=ARTIFACTS,
             ),
             "required": ["model"],
@@ -65,13 +68,11 @@ class Classify(OneModel):
 
     def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
         """Return the job's summary; see ``spec.summary_fields``."""
-        pace, leading, frames, inferred = Pace(), Stretches(), 0, 0
+        sampled, leading = Sampled(), Stretches()
         labels: dict[str, dict[str, Any]] = {}
         for row in rows:
-            frames += 1
-            inferred += row.get("carried_from") is None
             seconds = row["pts_seconds"]
-            pace.step(seconds)
+            sampled.add(row)
             leading.add(seconds, row["labels"][0]["label"] if row["labels"] else None)
             for one in row["labels"]:
                 entry = labels.setdefault(one["label"], {"total": 0.0, "best": (-1.0, 0, 0.0), "frames": 0})
@@ -79,15 +80,12 @@ class Classify(OneModel):
                 if one["score"] > entry["best"][0]:
                     entry["best"] = (one["score"], row["index"], seconds)
                 entry["frames"] += 1
-        timeline = leading.finish(pace.end_seconds)
+        timeline = leading.finish(sampled.end_seconds)
         ranked = sorted(labels, key=lambda name: (-labels[name]["total"], name))
-        told = [_told(name, labels[name], frames, leading) for name in ranked[:TOLD_LABELS]]
-        duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
+        told = [_told(name, labels[name], sampled.frames, leading) for name in ranked[:TOLD_LABELS]]
         truncated = {"timeline": leading.truncated, "labels": len(ranked) > TOLD_LABELS}
         return {
-            "frames": frames,
-            "inferred": inferred,
-            "duration_seconds": round(duration, 3),
+            **sampled.told(media),
             "label": told[0]["label"] if told else None,
             "score": told[0]["mean_score"] if told else None,
             "labels": told,

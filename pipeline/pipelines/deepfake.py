@@ -13,25 +13,17 @@ from pipeline.marks import Mark, Moment, box_mark
 from pipeline.media import MediaInfo
 from pipeline.models.base import Model, ModelShelf
 from pipeline.pipelines.base import Params, Row
-from pipeline.pipelines.modelled import Modelled
-from pipeline.pipelines.schemas import ARTIFACTS, MODEL_NAME_PATTERN, WIDTH, integer, number, params_schema
+from pipeline.pipelines.modelled import Modelled, findings_of
+from pipeline.pipelines.schemas import ARTIFACTS, WIDTH, integer, model_name, number, params_schema
 from pipeline.spec import PipelineSpec
 
 PARAMS_SCHEMA = params_schema(
     width=WIDTH | {"default": 1280},
     artifacts=ARTIFACTS,
-    detector={
-        "type": ["string", "null"],
-        "default": "yunet",
-        "pattern": MODEL_NAME_PATTERN,
-        "description": "Face detector; null: every picture is the crop of one face already.",
-    },
-    classifier={
-        "type": "string",
-        "default": "mesonet",
-        "pattern": MODEL_NAME_PATTERN,
-        "description": "Classifier of face crops: mesonet, or one of your own that has the label fake_label.",
-    },
+    detector=model_name("yunet", "Face detector; null: every picture is the crop of one face already.", nullable=True),
+    classifier=model_name(
+        "mesonet", "Classifier of face crops: mesonet, or one of your own that has the label fake_label."
+    ),
     fake_label={
         "type": "string",
         "default": "fake",
@@ -139,11 +131,9 @@ def _faces(frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> list[l
     if params["detector"] is None:
         shapes = [frame.image.shape for frame in frames]
         return [[{"box": [0.0, 0.0, float(width), float(height)]}] for height, width, _ in shapes]
-    detector = shelf.load(params["detector"])
-    floor = params["min_score"] if params["min_score"] is not None else detector.card.output.min_score
     told = []
-    for findings in detector.predict([frame.image for frame in frames]):
-        faces = [one for one in findings if one["label"] == params["face_label"] and one["score"] >= floor]
+    for findings in findings_of(shelf, params["detector"], frames, params["min_score"]):
+        faces = [one for one in findings if one["label"] == params["face_label"]]
         faces.sort(key=lambda one: -one["box"][2] * one["box"][3])  # stable: equal ones stay best first
         told.append([_face(one) for one in faces[: params["max_faces"]]])
     return told

@@ -18,7 +18,7 @@ from pipeline.marks import Mark, Moment, box_mark
 from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Params, Row
-from pipeline.pipelines.modelled import Modelled
+from pipeline.pipelines.modelled import Modelled, findings_of
 from pipeline.spec import PipelineSpec
 
 #: seconds to read a page of text on one core, and to look at a frame for colours and shapes; see docs/pipelines
@@ -123,10 +123,8 @@ def _detected(frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> tup
     """Return each frame's findings and the labels that the detector knows."""
     if params["detector"] is None:
         return [[] for _ in frames], ()
-    model = shelf.load(params["detector"])
-    floor = model.card.output.min_score if params["min_score"] is None else params["min_score"]
-    found = model.predict([frame.image for frame in frames])
-    return [[one for one in findings if one["score"] >= floor] for findings in found], tuple(model.card.output.labels)
+    found = findings_of(shelf, params["detector"], frames, params["min_score"])
+    return found, tuple(shelf.card(params["detector"]).output.labels)
 
 
 def _told(frames: Sequence[Frame], params: Params, shelf: ModelShelf) -> list[list[str]]:

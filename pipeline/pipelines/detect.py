@@ -11,14 +11,12 @@ from pipeline.marks import Mark, Moment, box_mark
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import OneModel
-from pipeline.pipelines.schemas import ARTIFACTS, INFERRED, MODEL_NAME_PATTERN, integer, number, params_schema
-from pipeline.pipelines.timeline import Curve, Pace
+from pipeline.pipelines.schemas import ARTIFACTS, integer, model_name, number, params_schema
+from pipeline.pipelines.timeline import SAMPLED_FIELDS, Curve, Sampled
 from pipeline.spec import PipelineSpec
 
 SUMMARY_FIELDS = {
-    "frames": "Frames sampled.",
-    "inferred": INFERRED,
-    "duration_seconds": "Length of the input; 0 for a still.",
+    **SAMPLED_FIELDS,
     "objects": "Objects found, summed over all frames (the same thing counts once per frame).",
     "labels": "Per label: frames it is in, max at once, mean per frame, first_seconds, last_seconds, and of the find "
     "with the highest score: best_score, best_index (of its frame), best_seconds, best_box.",
@@ -34,12 +32,9 @@ class Detect(OneModel):
         description="Objects with label, score, box (a segmenter tells outline and area too), and counts over time.",
         accepts=("image", "video"),
         params_schema=params_schema(
-            model={
-                "type": "string",
-                "default": "fastestdet",
-                "pattern": MODEL_NAME_PATTERN,
-                "description": "Detector: fastestdet (80 everyday things), yunet (faces), or one of your own.",
-            },
+            model=model_name(
+                "fastestdet", "Detector: fastestdet (80 everyday things), yunet (faces), or one of your own."
+            ),
             min_score=number(None, 0.0, 1.0, "Objects under this score are left out; null: as the model's card says."),
             max_objects=integer(100, 1, 1000, "At most this many objects per frame, best first."),
             artifacts=ARTIFACTS,
@@ -57,13 +52,11 @@ class Detect(OneModel):
 
     def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
         """Return the job's summary; see ``spec.summary_fields``."""
-        pace, curve, frames, inferred = Pace(), Curve(), 0, 0
+        sampled, curve = Sampled(), Curve()
         labels: dict[str, dict[str, Any]] = {}
         for row in rows:
-            frames += 1
-            inferred += row.get("carried_from") is None
             seconds = row["pts_seconds"]
-            pace.step(seconds)
+            sampled.add(row)
             curve.add(seconds, row["counts"])
             for name, count in row["counts"].items():
                 _note(labels, name, count, seconds)
@@ -72,13 +65,10 @@ class Detect(OneModel):
                 if one["score"] > entry["best_score"]:
                     best = {"score": one["score"], "index": row["index"], "seconds": seconds, "box": one["box"]}
                     entry.update({f"best_{name}": value for name, value in best.items()})
-        duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
         return {
-            "frames": frames,
-            "inferred": inferred,
-            "duration_seconds": round(duration, 3),
+            **sampled.told(media),
             "objects": sum(entry["total"] for entry in labels.values()),
-            "labels": {name: _told(labels[name], frames) for name in sorted(labels)},
+            "labels": {name: _told(labels[name], sampled.frames) for name in sorted(labels)},
             "counts_over_time": {
                 "bin_seconds": curve.bin_seconds,
                 "points": [{"seconds": at, "counts": peaks} for at, _, peaks in curve.points()],

@@ -57,12 +57,20 @@ class OneModel(Modelled):
 
         Raises: DeviceOutOfMemory, ModelError, ModelUnavailable.
         """
-        model = shelf.load(params["model"])
-        floor = params["min_score"]
-        if floor is None:
-            floor = model.card.output.min_score
-        found = model.predict([frame.image for frame in frames])
-        return [[one for one in findings if one["score"] >= floor] for findings in found]
+        return findings_of(shelf, params["model"], frames, params["min_score"])
+
+
+def findings_of(
+    shelf: ModelShelf, name: str, frames: Sequence[Frame], min_score: float | None
+) -> list[list[dict[str, Any]]]:
+    """Return a model's findings of each frame, in the frame's pixels; under ``min_score``, None: the card's, left out.
+
+    Raises: DeviceOutOfMemory, ModelError, ModelUnavailable.
+    """
+    model = shelf.load(name)
+    floor = model.card.output.min_score if min_score is None else min_score
+    found = model.predict([frame.image for frame in frames])
+    return [[one for one in findings if one["score"] >= floor] for findings in found]
 
 
 def _check_task(pipeline: str, card: ModelCard, tasks: Sequence[str], shelf: ModelShelf) -> None:

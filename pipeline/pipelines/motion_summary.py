@@ -8,16 +8,13 @@ from typing import Any
 from pipeline.marks import Moment
 from pipeline.media import MediaInfo
 from pipeline.pipelines.base import Row
-from pipeline.pipelines.schemas import INFERRED
-from pipeline.pipelines.timeline import MAX_ENTRIES, Curve, Pace, Stretches, spans
+from pipeline.pipelines.timeline import MAX_ENTRIES, SAMPLED_FIELDS, Curve, Sampled, Stretches, spans
 
 #: flicker shorter than this is in the rows, not in the summary
 MIN_STRETCH_SECONDS = 0.5
 
 SUMMARY_FIELDS: Mapping[str, str] = {
-    "frames": "Frames sampled.",
-    "inferred": INFERRED,
-    "duration_seconds": "Length of the input; 0 for a still.",
+    **SAMPLED_FIELDS,
     "activity": "mean and peak share of the picture that moves; peak_index, peak_seconds and peak_box (its largest "
     "moving box) say of which frame, null where nothing moves.",
     "activity_curve": "bin_seconds, and points: seconds, activity (mean) and peak of each bin; at most 600.",
@@ -53,8 +50,6 @@ def motion_moments(summary: Mapping[str, Any]) -> list[Moment]:
 
 class _Tally:
     def __init__(self) -> None:
-        self.frames = 0
-        self.inferred = 0
         self.boxes = 0
         self.max_boxes = 0
         self.sums = {"activity": 0.0, "luma": 0.0, "blur": 0.0}
@@ -63,7 +58,7 @@ class _Tally:
         self.cut_frames: list[int] = []
         self.truncated: set[str] = set()
         self.curve = Curve()
-        self.pace = Pace()
+        self.sampled = Sampled()
         self.motion = Stretches()
         self.stretches = {name: Stretches(min_seconds=MIN_STRETCH_SECONDS) for name in ("still", "black", "blurred")}
         self.first: float | None = None
@@ -71,9 +66,7 @@ class _Tally:
 
     def add(self, row: Row) -> None:
         seconds = row["pts_seconds"]
-        self.frames += 1
-        self.inferred += row.get("carried_from") is None
-        self.pace.step(seconds)
+        self.sampled.add(row)
         self.curve.add(seconds, {"activity": row["activity"]})
         if row["activity"] > self.peak["peak"]:
             box = row["objects"][0]["box"] if row["objects"] else None
@@ -99,16 +92,13 @@ class _Tally:
             self.last = seconds
 
     def summary(self, media: MediaInfo) -> dict[str, Any]:
-        end = self.pace.end_seconds
+        end = self.sampled.end_seconds
         found = {name: spans(stretch, end) for name, stretch in self.stretches.items()}
         self.truncated.update(name for name, stretch in self.stretches.items() if stretch.truncated)
         self.motion.finish(end)
-        mean = {name: total / max(1, self.frames) for name, total in self.sums.items()}
-        duration = media.duration_seconds if media.duration_seconds is not None else self.pace.span_seconds
+        mean = {name: total / max(1, self.sampled.frames) for name, total in self.sums.items()}
         return {
-            "frames": self.frames,
-            "inferred": self.inferred,
-            "duration_seconds": round(duration, 3),
+            **self.sampled.told(media),
             "activity": {"mean": round(mean["activity"], 5), **self.peak},
             "activity_curve": {
                 "bin_seconds": self.curve.bin_seconds,

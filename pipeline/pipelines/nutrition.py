@@ -13,9 +13,9 @@ from pipeline.nutrition.foods import container_of
 from pipeline.nutrition.sighting import sighting
 from pipeline.nutrition.summary import Meal
 from pipeline.pipelines.base import Params, Row
-from pipeline.pipelines.modelled import Modelled
-from pipeline.pipelines.schemas import ARTIFACTS, INFERRED, MODEL_NAME_PATTERN, number, params_schema
-from pipeline.pipelines.timeline import Pace
+from pipeline.pipelines.modelled import Modelled, findings_of
+from pipeline.pipelines.schemas import ARTIFACTS, model_name, number, params_schema
+from pipeline.pipelines.timeline import SAMPLED_FIELDS, Sampled
 from pipeline.spec import PipelineSpec
 
 #: above the card's own 0.55: on dishes it was not taught, FastestDet's wrong names mostly score under it
@@ -23,9 +23,7 @@ MIN_SCORE = 0.6
 MAX_MOMENTS = 12
 
 SUMMARY_FIELDS = {
-    "frames": "Frames sampled.",
-    "inferred": INFERRED,
-    "duration_seconds": "Length of the input; 0 for a still.",
+    **SAMPLED_FIELDS,
     "items": "Per food: label, count, grams, kcal, protein_g, fat_g, carbs_g (each value, low, high), source (row of "
     "USDA SR, per_100g, note), portion (by: item_weight, area or serving), confidence (mean score), best (where it was "
     "seen best), bunches (of bananas).",
@@ -50,20 +48,15 @@ class Nutrition(Modelled):
         description="Food items, counted once, with grams, energy and macronutrients, each with its range and source.",
         accepts=("image", "video"),
         params_schema=params_schema(
-            detector={
-                "type": "string",
-                "default": "fastestdet",
-                "pattern": MODEL_NAME_PATTERN,
-                "description": "Detector or segmenter that names food; masks make portions and eaten shares better.",
-            },
-            tableware={
-                "type": ["string", "null"],
-                "default": None,
-                "pattern": MODEL_NAME_PATTERN,
-                "description": "Detector for plates, bowls and cups, where the first model does not name them.",
-            },
-            min_score=number(MIN_SCORE, 0.0, 1.0, "Findings under this score are left out; null: as the card says.")
-            | {"type": ["number", "null"]},
+            detector=model_name(
+                "fastestdet", "Detector or segmenter that names food; masks make portions and eaten shares better."
+            ),
+            tableware=model_name(
+                None, "Detector for plates, bowls and cups, where the first model does not name them."
+            ),
+            min_score=number(
+                MIN_SCORE, 0.0, 1.0, "Findings under this score are left out; null: as the card says.", nullable=True
+            ),
             plate_diameter_cm=number(
                 None, 5.0, 60.0, "Diameter of the largest plate or bowl in view; gives the scale."
             ),
@@ -92,10 +85,10 @@ class Nutrition(Modelled):
 
         Raises: DeviceOutOfMemory, ModelError, ModelUnavailable.
         """
-        found = _findings(frames, params["detector"], params, shelf)
+        found = findings_of(shelf, params["detector"], frames, params["min_score"])
         if params["tableware"] is None:
             return found
-        held = _findings(frames, params["tableware"], params, shelf)
+        held = findings_of(shelf, params["tableware"], frames, params["min_score"])
         names = params["names"]
 
         def holds(one: Mapping[str, Any]) -> bool:
@@ -112,15 +105,11 @@ class Nutrition(Modelled):
 
     def summarize(self, rows: Iterable[Row], media: MediaInfo, params: Params) -> dict[str, Any]:
         """Return the job's summary; see ``spec.summary_fields``."""
-        meal, pace, frames, inferred = Meal(params), Pace(), 0, 0
+        meal, sampled = Meal(params), Sampled()
         for row in rows:
-            frames += 1
-            inferred += row.get("carried_from") is None
-            pace.step(row["pts_seconds"])
+            sampled.add(row)
             meal.add(row)
-        duration = media.duration_seconds if media.duration_seconds is not None else pace.span_seconds
-        facts = {"frames": frames, "inferred": inferred, "duration_seconds": round(duration, 3)}
-        return {**facts, **meal.finish(), "disclaimer": DISCLAIMER}
+        return {**sampled.told(media), **meal.finish(), "disclaimer": DISCLAIMER}
 
     def marks(self, row: Row, params: Params) -> Sequence[Mark]:
         """Return a frame's boxes and outlines: food by its name, containers, and what is unknown."""
@@ -140,10 +129,3 @@ class Nutrition(Modelled):
             Moment(item["best"]["index"], f"{item['label']} {item['best']['score']:.2f}", tuple(item["best"]["box"]))
             for item in ranked[:MAX_MOMENTS]
         ]
-
-
-def _findings(frames: Sequence[Frame], name: str, params: Params, shelf: ModelShelf) -> list[list[dict[str, Any]]]:
-    model = shelf.load(name)
-    floor = model.card.output.min_score if params["min_score"] is None else params["min_score"]
-    found = model.predict([frame.image for frame in frames])
-    return [[one for one in findings if one["score"] >= floor] for findings in found]

@@ -14,7 +14,7 @@ from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import Modelled
-from pipeline.pipelines.schemas import ARTIFACTS, MODEL_NAME_PATTERN, number, params_schema
+from pipeline.pipelines.schemas import ARTIFACTS, model_name, number, params_schema
 from pipeline.pose.box import EDGES, Box
 from pipeline.pose.camera import Camera
 from pipeline.pose.estimator import ASSUMED_FOV_DEGREES
@@ -51,12 +51,9 @@ class PoseOfObject(Modelled):
         accepts=("image",),
         params_schema=params_schema(
             sampled=False,
-            model={
-                "type": "string",
-                "default": "pose-box",
-                "pattern": MODEL_NAME_PATTERN,
-                "description": "Model that knows the object: pose-box, or one trained by pipeline.pose.train.",
-            },
+            model=model_name(
+                "pose-box", "Model that knows the object: pose-box, or one trained by pipeline.pose.train."
+            ),
             fx=number(None, 1.0, 1e6, "Focal length across, in pixels of the source, upright; null: by fov_degrees."),
             fy=number(None, 1.0, 1e6, "Focal length down; null: as fx."),
             cx=number(None, -1e6, 1e6, "Principal point across, pixel centres at whole numbers; null: the middle."),

@@ -14,10 +14,12 @@ def params_schema(*, sampled: bool = True, **properties: Mapping[str, Any]) -> d
     return {"type": "object", "additionalProperties": False, "properties": {**sampler, "width": WIDTH, **properties}}
 
 
-def number(default: float | None, low: float, high: float, description: str) -> dict[str, Any]:
-    """Return the schema of a number; with None as default, null is allowed too."""
-    kind: Any = ["number", "null"] if default is None else "number"
-    return {"type": kind, "default": default, "minimum": low, "maximum": high, "description": description}
+def number(
+    default: float | None, low: float, high: float, description: str, *, nullable: bool = False
+) -> dict[str, Any]:
+    """Return the schema of a number; null is allowed where it is the default, or ``nullable``."""
+    kind = _typed("number", default, nullable=nullable)
+    return {**kind, "minimum": low, "maximum": high, "description": description}
 
 
 def integer(default: int, low: int, high: int, description: str) -> dict[str, Any]:
@@ -25,8 +27,16 @@ def integer(default: int, low: int, high: int, description: str) -> dict[str, An
     return {"type": "integer", "default": default, "minimum": low, "maximum": high, "description": description}
 
 
-#: what ``inferred`` means in every summary
-INFERRED = "Frames of these that were looked at; under the adaptive sampler the others repeat the result of one before."
+def model_name(default: str | None, description: str, *, nullable: bool = False) -> dict[str, Any]:
+    """Return the schema of a parameter that names a model; null, which names none, as for ``number``."""
+    kind = _typed("string", default, nullable=nullable)
+    return {**kind, "pattern": MODEL_NAME_PATTERN, "description": description}
+
+
+def _typed(kind: str, default: Any, *, nullable: bool) -> dict[str, Any]:
+    return {"type": [kind, "null"] if nullable or default is None else kind, "default": default}
+
+
 WIDTH = integer(640, 16, 4096, "Frames are shrunk to at most this many pixels wide; never enlarged.")
 MODEL_NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
 #: for pipelines that have ``marks`` or ``moments``; see docs/howto/artifacts.md

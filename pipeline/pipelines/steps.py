@@ -12,7 +12,7 @@ from pipeline.media import MediaInfo
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.base import Params, Row
 from pipeline.pipelines.modelled import Modelled
-from pipeline.pipelines.schemas import MODEL_NAME_PATTERN
+from pipeline.pipelines.schemas import model_name
 from pipeline.sensors.checks import GAP_SECONDS
 from pipeline.sensors.columns import NAMES
 from pipeline.sensors.recording import Recording
@@ -70,12 +70,7 @@ PARAMS_SCHEMA = {
             "default": DEFAULT_METHOD,
             "description": "network: a trained one, then peaks; signal: band-pass filter, then peaks.",
         },
-        "network": {
-            "type": "string",
-            "pattern": MODEL_NAME_PATTERN,
-            "default": "steps-net",
-            "description": "Model of the shelf that method network uses.",
-        },
+        "network": model_name("steps-net", "Model of the shelf that method network uses."),
         "columns": {
             "type": ["array", "null"],
             "default": None,

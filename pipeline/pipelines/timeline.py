@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from math import floor
 from typing import Any
 
+from pipeline.media import MediaInfo
+
 MAX_POINTS = 600
 MAX_ENTRIES = 1000
 
@@ -86,6 +88,35 @@ class Pace:
     def span_seconds(self) -> float:
         """From the first frame to the end of the last; 0 for a single picture."""
         return 0.0 if self._first is None else self.end_seconds - self._first
+
+
+#: what every summary of frames begins with, as ``Sampled`` tells it
+SAMPLED_FIELDS: Mapping[str, str] = {
+    "frames": "Frames sampled.",
+    "inferred": "Frames of these that were looked at; under the adaptive sampler the others repeat the result of one "
+    "before.",
+    "duration_seconds": "Length of the input; 0 for a still.",
+}
+
+
+class Sampled(Pace):
+    """Counts a job's rows and keeps their pace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames = 0
+        self._inferred = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Go to the next row."""
+        self.frames += 1
+        self._inferred += row.get("carried_from") is None
+        self.step(row["pts_seconds"])
+
+    def told(self, media: MediaInfo) -> dict[str, Any]:
+        """Return SAMPLED_FIELDS; a length that the input does not tell is that of what was sampled."""
+        length = media.duration_seconds if media.duration_seconds is not None else self.span_seconds
+        return {"frames": self.frames, "inferred": self._inferred, "duration_seconds": round(length, 3)}
 
 
 class Stretches:
