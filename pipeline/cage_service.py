@@ -25,13 +25,14 @@ from pipeline.decode import Damage, Feed, fresh_starts, packets_to_feed
 from pipeline.errors import MediaError, PipelineError
 from pipeline.index import PacketScan, check_duration, packet_index, scan_packets
 from pipeline.index_file import KnownPackets, pack, unpack
+from pipeline.leap import find_units
 from pipeline.libav_log import LibavLog
 from pipeline.luma import LumaReader, cells_of_rgb
 from pipeline.media import MediaLimits, PacketIndex, shrunk
+from pipeline.opening import Input, opened_near
 from pipeline.picture import Turns, upright
 from pipeline.probe import probe_file
 from pipeline.ranged_file import Ask, RangedFile
-from pipeline.seek import Packets, packets_from_start, packets_near
 from pipeline.sniff import Sniffed
 from pipeline.stills import image_pictures, index_image
 
@@ -151,6 +152,7 @@ class Service:
     def _scan(self, given: Given, found: Sniffed, tick: Tick) -> KnownPackets:
         with open_video(given.source, found, self._limits, self._log) as video:
             scan = scan_packets(video, self._limits, tick)
+            scan.units.extend(find_units(given.descriptor, video).tolist())
             return KnownPackets(scan, video.time_base, video.rate, tuple(scan_damage(video, scan)))
 
     def _frames(
@@ -237,21 +239,9 @@ class Service:
         """Open a video for the wanted places of its index, with what the decoder is to be given for them."""
         scan = indexed.scan
         flags = packets_to_feed(scan, indexed.index, wanted)
-        with self._near(given, found, scan, int(flags.argmax()), accel=accel) as (video, start, packets):
+        origin = Input(given.source, found, self._limits, self._log, accel)
+        with opened_near(origin, scan, int(flags.argmax())) as (video, start, packets):
             yield video, Feed(flags, fresh_starts(scan, flags), start, packets, scan)
-
-    @contextmanager
-    def _near(
-        self, given: Given, found: Sniffed, scan: PacketScan, first: int, *, accel: HWAccel | None
-    ) -> Iterator[tuple[OpenVideo, int, Packets]]:
-        """Open a video so that reading starts near the first wanted packet, or at the start where that is not sure."""
-        with open_video(given.source, found, self._limits, self._log, accel=accel) as video:
-            near = packets_near(video, scan, first)
-            if near is not None:
-                yield video, *near
-                return
-        with open_video(given.source, found, self._limits, self._log, accel=accel) as video:
-            yield video, *packets_from_start(video)
 
 
 def _frame(place: int, index: PacketIndex, picture: NDArray[np.uint8], scale: float) -> Message:

@@ -104,12 +104,13 @@ class OpenVideo:
 @contextmanager
 def open_video(
     source: int | RangedFile, found: Sniffed, limits: MediaLimits, log: LibavLog | None = None, *,
-    accel: HWAccel | None = None,
+    accel: HWAccel | None = None, in_order: bool = False,
 ) -> Iterator[OpenVideo]:  # fmt: skip
     """Open a container and choose its video stream; refuses by headers alone.
 
     source: an open descriptor, or a file that is filled as it is read; what that raises passes through. accel: what its
-    streams are to be decoded on; what PyAV raises of it passes through where it is no libav error.
+    streams are to be decoded on; what PyAV raises of it passes through where it is no libav error. in_order: the pieces
+    of a fragmented MP4 are met as they are read, not looked for first in all of the file.
     Raises: MediaError (media.undecodable, media.no_video, media.unsupported, media.too_many_streams,
     media.too_large).
     """
@@ -124,8 +125,8 @@ def open_video(
             container = av.open(
                 WHOLE_FILE if isinstance(source, int) else source, "r",
                 format=found.formats[0] if len(found.formats) == 1 else None,
-                container_options=_options(source, found, limits), options={"max_pixels": str(limits.max_pixels)},
-                hwaccel=accel,
+                container_options=_options(source, found, limits) | ({"fflags": "ignidx"} if in_order else {}),
+                options={"max_pixels": str(limits.max_pixels)}, hwaccel=accel,
             )  # fmt: skip
     except MemoryError:
         raise

@@ -30,7 +30,9 @@ class PacketScan:
     """The packets of the chosen stream in decoding order, one entry each; empty packets are not counted.
 
     pts, dts: int64, the smallest int64 where absent. key, shown: 0 or 1. reset: whether decoding may start here and
-    nothing shown later misses what came before.
+    nothing shown later misses what came before. pos, size: where libav says that a packet begins in the file, -1 where
+    it does not, and its length, in bytes; several packets may begin at one place. units: places at which what holds
+    several packets begins (fragments, clusters), rising; empty where packets stand alone.
     """
 
     pts: array[int] = field(default_factory=lambda: array("q"))
@@ -38,6 +40,9 @@ class PacketScan:
     key: bytearray = field(default_factory=bytearray)
     shown: bytearray = field(default_factory=bytearray)
     reset: bytearray = field(default_factory=bytearray)
+    pos: array[int] = field(default_factory=lambda: array("q"))
+    size: array[int] = field(default_factory=lambda: array("i"))
+    units: array[int] = field(default_factory=lambda: array("q"))
     #: True where reading ended with an error instead of the end
     broken: bool = False
     #: HEVC: the highest TemporalId
@@ -50,7 +55,7 @@ class PacketScan:
 
 
 def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) -> PacketScan:
-    """Read every packet of the video stream once, in memory that grows by 19 bytes a packet.
+    """Read every packet of the video stream once, in memory that grows by 31 bytes a packet.
 
     Raises: MediaError (media.too_long).
     """
@@ -123,6 +128,8 @@ def _append(scan: PacketScan, packet: Packet[VideoStream], first_key: int | None
     visible = not packet.is_discard and first_key is not None and (pts == NO_TIME or pts >= first_key)
     scan.pts.append(pts)
     scan.dts.append(NO_TIME if packet.dts is None else packet.dts)
+    scan.pos.append(-1 if packet.pos is None else packet.pos)
+    scan.size.append(packet.size)
     scan.key.append(packet.is_keyframe)
     scan.shown.append(visible and not is_hidden(packet, codec))
     scan.reset.append(packet.is_keyframe and is_reset(packet, codec, nal_bytes))

@@ -47,7 +47,7 @@ class MediaInfo:
 
 
 #: goes up with every change of what ``Cage.packets`` gives: what an older program kept is not read
-PACKETS_VERSION = 1
+PACKETS_VERSION = 2
 #: the most that it gives: some bytes for each of the most packets
 MAX_PACKETS_BYTES = 32 << 20
 

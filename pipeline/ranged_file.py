@@ -24,6 +24,21 @@ class RangedFile(io.RawIOBase):
         self._size = os.fstat(descriptor).st_size
         self._at = 0
         self._here = bytearray(-(-self._size // BLOCK_BYTES))
+        self._hole = (self._size, self._size)
+        self._patch = (0, b"")
+
+    def leave_out(self, start: int, stop: int) -> None:
+        """From now on what begins at ``stop`` follows what ends at ``start``; both are places on the disk."""
+        self._hole = (start, stop)
+
+    def lay_over(self, start: int, data: bytes) -> None:
+        """From now on these bytes are read at ``start`` instead of the file's own."""
+        self._patch = (start, data)
+
+    def whole(self) -> RangedFile:
+        """Return the file itself, as it is on the disk again, at its start."""
+        self._hole, self._patch, self._at = (self._size, self._size), (0, b""), 0
+        return self
 
     def need(self, start: int, stop: int) -> None:
         """Have these bytes on the disk, as far as the input has them. Raises what ``ask`` raises."""
@@ -42,18 +57,23 @@ class RangedFile(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to ``size`` bytes from where we stand; all that follow for a negative size."""
-        stop = self._size if size is None or size < 0 else min(self._at + size, self._size)
-        if stop <= self._at:
+        """Return up to ``size`` bytes from where we stand, fewer before what is left out; all for a negative size."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(BLOCK_BYTES), b""))
+        hole, after = self._hole
+        ahead = self._at < hole
+        place = self._at if ahead else self._at + after - hole
+        stop = min(place + size, hole if ahead else self._size)
+        if stop <= place:
             return b""
-        self.need(self._at, stop)
-        data = os.pread(self._descriptor, stop - self._at, self._at)
+        self.need(place, stop)
+        data = self._patched(os.pread(self._descriptor, stop - place, place), place)
         self._at += len(data)
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Stand elsewhere; return where. Raises: OSError before the start."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
         if base + offset < 0:
             raise OSError("before the start of the file")
         self._at = base + offset
@@ -62,3 +82,15 @@ class RangedFile(io.RawIOBase):
     def tell(self) -> int:
         """Return where we stand."""
         return self._at
+
+    @property
+    def _length(self) -> int:
+        hole, after = self._hole
+        return self._size - (after - hole)
+
+    def _patched(self, data: bytes, place: int) -> bytes:
+        start, patch = self._patch
+        first, end = max(start, place), min(start + len(patch), place + len(data))
+        if first >= end:
+            return data
+        return data[: first - place] + patch[first - start : end - start] + data[end - place :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 #: a film has a few outermost boxes, a fragmented one two for every piece
 _MAX_BOXES = 100_000
@@ -21,21 +21,27 @@ def _riff(descriptor: int, size: int) -> int | None:
     return announced if 8 < announced < 1 << 31 else None  # above that, and while recording, the field means nothing
 
 
-def _iso_boxes(descriptor: int, size: int) -> int | None:
-    place = 0
+def iso_boxes(descriptor: int, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (type, start, stop) of the outermost boxes of an MP4 that start in the file; the last may end beyond it."""
+    start = 0
     for _ in range(_MAX_BOXES):
-        head = os.pread(descriptor, 16, place)
+        head = os.pread(descriptor, 16, start)
         if len(head) < 8:
-            return place if place > size else None
+            return
         length = int.from_bytes(head[:4], "big")
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:16], "big")
         if length < 8:  # 0 means: up to the end
-            return None
-        place += length
-        if place > size:
-            return place
-    return None
+            return
+        yield head[4:8], start, start + length
+        start += length
+        if start > size:
+            return
+
+
+def _iso_end(descriptor: int, size: int) -> int | None:
+    ends = [stop for _, _, stop in iso_boxes(descriptor, size) if stop > size]
+    return ends[0] if ends else None
 
 
 def _matroska(descriptor: int, size: int) -> int | None:
@@ -55,4 +61,4 @@ def _after_element(head: bytes, place: int) -> int | None:
     return None if value == (1 << 7 * count) - 1 else place + count + value
 
 
-_MEASURES: dict[str, Callable[[int, int], int | None]] = {"avi": _riff, "mov": _iso_boxes, "matroska": _matroska}
+_MEASURES: dict[str, Callable[[int, int], int | None]] = {"avi": _riff, "mov": _iso_end, "matroska": _matroska}

@@ -123,6 +123,24 @@ def remux(
     return target
 
 
+def repeated(source: Path, target: Path, times: int, **options: str) -> Path:
+    """Play a film so many times over in one file, without encoding it again; options: the container's."""
+    with av.open(str(source)) as reading, av.open(str(target), "w", options=options) as writing:
+        stream = reading.streams.video[0]
+        copy = writing.add_stream_from_template(stream)
+        packets = [packet for packet in reading.demux(stream) if packet.size]
+        step = packets[1].dts - packets[0].dts  # type: ignore[operator]
+        for number in range(times * len(packets)):
+            round_, place = divmod(number, len(packets))
+            packet = av.Packet(bytes(packets[place]))
+            packet.pts = packets[place].pts + round_ * len(packets) * step  # type: ignore[operator]
+            packet.dts = packets[place].dts + round_ * len(packets) * step  # type: ignore[operator]
+            packet.time_base, packet.duration = packets[place].time_base, packets[place].duration
+            packet.is_keyframe, packet.stream = packets[place].is_keyframe, copy
+            writing.mux(packet)
+    return target
+
+
 def cut(source: Path, target: Path, share: float) -> Path:
     """Copy only the first part of a file."""
     data = source.read_bytes()

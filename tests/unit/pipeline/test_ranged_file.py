@@ -46,6 +46,28 @@ def test_seeking_counts_as_in_any_file(noise: tuple[bytes, Hole, RangedFile]) ->
     assert hole.asked == [], "to look at the size costs nothing"
 
 
+def test_what_is_left_out_is_neither_read_nor_asked_for(noise: tuple[bytes, Hole, RangedFile]) -> None:
+    data, hole, file = noise
+    file.leave_out(100, 4 * BLOCK_BYTES + 5)
+    short = data[:100] + data[4 * BLOCK_BYTES + 5 :]
+    assert file.read(60) == data[:60]
+    assert file.read(60) == data[60:100], "a read ends where the file goes on elsewhere"
+    assert file.read() == short[100:]
+    assert (file.seek(0, os.SEEK_END), file.seek(90), file.read()) == (len(short), 90, short[90:])
+    assert hole.asked == [(0, BLOCK_BYTES), (4 * BLOCK_BYTES, BIG)]
+    assert file.whole().read() == data
+
+
+@pytest.mark.parametrize("step", [1, 3, 16, 40])
+def test_what_is_laid_over_is_read_however_reads_fall(noise: tuple[bytes, Hole, RangedFile], step: int) -> None:
+    data, _, file = noise
+    file.lay_over(21, b"sixteen bytes ..")
+    assert b"".join(iter(lambda: file.read(step) if file.tell() < 80 else b"", b""))[:80] == (
+        data[:21] + b"sixteen bytes .." + data[37:80]
+    )
+    assert file.whole().read(80) == data[:80]
+
+
 def test_who_cannot_give_the_bytes_is_heard(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     whole.write_bytes(b"x" * 10)
