@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ import pytest
 import structlog
 from werkzeug.serving import make_server
 
-from deploy.local.child import free_port
 from deploy.local.redis import EmbeddedRedis
 from pipeline.cage import Cage
 from pipeline.models.shelf import open_shelf
@@ -64,15 +64,16 @@ def desk(
     silent_server: None, database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Desk]:  # fmt: skip
-    port = free_port()
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     folder = tmp_path / "files"
     folder.mkdir()
     settings = settings_for(
         database_url, redis_url, tmp_path / "objects", public_url=url, upload_part_bytes=5 * 1024**2
     )
-    with served_app(settings) as api:
-        server = make_server("127.0.0.1", port, api.app, threaded=True)
+    with listener, served_app(settings) as api:
+        server = make_server("127.0.0.1", port, api.app, threaded=True, fd=listener.fileno())
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         environment = {

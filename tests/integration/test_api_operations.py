@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from sqlalchemy import text
 from storage.access import make_secret
 from storage.errors import ObjectStoreUnavailable
 from storage.model_rows import NewVersion
+from tests.fakes.dead_ports import frozen_server, nobody
 from tests.integration.api_bed import Api, served_app, settings_for
 from tests.integration.queue_bed import wait_until
 
@@ -154,14 +154,11 @@ def test_without_the_object_store_a_submission_is_503_and_ready_names_it(api: Ap
     assert api.get("/v1/jobs").get_json()["jobs"] == []
 
 
-@pytest.fixture(params=["refuses", "freezes"])
+@pytest.fixture(params=[nobody, frozen_server], ids=["refuses", "freezes"])
 def s3_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An S3 endpoint that is not there, or takes connections and says nothing."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        if request.param == "freezes":
-            listener.listen(16)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with request.param() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_without_s3_a_submission_is_503_within_three_seconds(

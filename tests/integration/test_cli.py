@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from framequeue import ConflictError, NotFoundError, submission
 
-from deploy.local.child import free_port
 from storage.job import Failed, Fault
+from tests.fakes.dead_ports import nobody
 from tests.integration.api_bed import MP4, PNG, frame_rows
 from tests.integration.cli_desk import Desk
 
@@ -182,7 +182,8 @@ def test_pipelines_and_ping_describe_the_installation(desk: Desk) -> None:
     assert document["parts"]["database"] == "ok"
     assert desk.call("--api-key", "fq_wrong", "ping") == 2
     assert "key.invalid" in desk.err
-    assert desk.call("--url", f"http://127.0.0.1:{free_port()}", "--api-key", "x", "ping") == 2
+    with nobody() as port:
+        assert desk.call("--url", f"http://127.0.0.1:{port}", "--api-key", "x", "ping") == 2
     assert "connection.failed" in desk.err
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.local.redis import EmbeddedRedis
+from tests.fakes.dead_ports import nobody
 from tests.integration.processes import frozen
 from tests.integration.queue_bed import seconds_of, wait_until
 from workers.doorbell import Bell, Doorbell, queue_name
@@ -53,9 +53,8 @@ def test_a_full_queue_is_not_rung(redis_url: str) -> None:
 
 
 def test_ringing_a_redis_that_is_gone_takes_no_time_and_raises_nothing() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        doorbell = Doorbell(f"redis://127.0.0.1:{taken.getsockname()[1]}/0")
+    with nobody() as port:
+        doorbell = Doorbell(f"redis://127.0.0.1:{port}/0")
         assert seconds_of(lambda: doorbell.ring("cpu", "short")) < 0.0005
         wait_until(lambda: doorbell.failed, lambda failed: failed > 0, seconds=5)
         doorbell.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import redis
 
+from tests.fakes.dead_ports import nobody
 from tests.integration.queue_bed import seconds_of, wait_until
 from workers.hints import Hints
 
@@ -71,9 +71,8 @@ def test_no_hint_means_false_after_the_time(hints: Hints) -> None:
 
 
 def test_without_redis_telling_takes_no_time_and_waiting_its_time() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        hints = Hints(f"redis://127.0.0.1:{taken.getsockname()[1]}/0")
+    with nobody() as port:
+        hints = Hints(f"redis://127.0.0.1:{port}/0")
         assert seconds_of(lambda: hints.tell("job")) < 0.0005
         assert hints.wait("a", 0.3) is False
         hints.close()

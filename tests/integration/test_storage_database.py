@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -24,6 +23,7 @@ from storage.migrate import upgrade
 from storage.migrations import HEAD
 from storage.settings import DatabaseSettings, open_database
 from tests import services
+from tests.fakes.dead_ports import frozen_server, nobody
 
 
 def one(database: Database, statement: str = "SELECT 1") -> Any:
@@ -99,9 +99,8 @@ def test_a_killed_and_restarted_server_is_used_again_without_a_restart_of_ours()
 
 
 def test_nobody_listening_is_unavailable_within_the_time_out() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        database = Database(f"postgresql://nobody@127.0.0.1:{unused.getsockname()[1]}/none")
+    with nobody() as port:
+        database = Database(f"postgresql://nobody@127.0.0.1:{port}/none")
         started = time.monotonic()
         with pytest.raises(DatabaseUnavailable):
             database.check()
@@ -109,10 +108,8 @@ def test_nobody_listening_is_unavailable_within_the_time_out() -> None:
 
 
 def test_a_server_that_accepts_and_says_nothing_is_unavailable_within_the_time_out() -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        database = Database(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none")
+    with frozen_server() as port:
+        database = Database(f"postgresql://nobody@127.0.0.1:{port}/none")
         started = time.monotonic()
         with pytest.raises(DatabaseUnavailable):
             database.check()
@@ -222,10 +219,8 @@ def test_check_refuses_an_older_schema_and_takes_a_newer_one(database: Database)
 
 
 def test_migrating_a_server_that_is_down_says_so() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        with pytest.raises(DatabaseUnavailable):
-            upgrade(f"postgresql://nobody@127.0.0.1:{unused.getsockname()[1]}/none")
+    with nobody() as port, pytest.raises(DatabaseUnavailable):
+        upgrade(f"postgresql://nobody@127.0.0.1:{port}/none")
 
 
 def test_the_head_constant_is_the_newest_revision(database: Database) -> None:

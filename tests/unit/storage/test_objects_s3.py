@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -17,7 +17,8 @@ from storage.errors import ObjectStoreFull, ObjectStoreUnavailable
 from storage.objects.s3 import S3ObjectStore
 from storage.objects.s3_access import S3Access
 from storage.objects.s3_clients import S3Clients
-from tests.fakes.s3_server import free_port, s3_server
+from tests.fakes.dead_ports import frozen_server, full_backlog, nobody
+from tests.fakes.s3_server import s3_server
 
 KEY = "inputs/x/source"
 
@@ -32,36 +33,6 @@ class Untouched(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         raise AssertionError("the client's body was read although the store is down")
-
-
-@contextmanager
-def frozen_server() -> Iterator[int]:
-    """Takes connections, as the kernel does for a stopped process, and never answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(16)
-        yield listener.getsockname()[1]
-
-
-@contextmanager
-def full_backlog() -> Iterator[int]:
-    """Takes no more connections: a connect hangs as it does towards a host that is gone."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        port = listener.getsockname()[1]
-        waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
-        yield port
-        for one in waiting:
-            one.close()
-
-
-@contextmanager
-def nobody() -> Iterator[int]:
-    yield free_port()
 
 
 @pytest.mark.parametrize("outage", [nobody, frozen_server, full_backlog])
@@ -91,21 +62,15 @@ def test_a_store_that_freezes_after_it_was_proven_costs_one_put_three_seconds_an
 
 @pytest.mark.parametrize("call", ["stat", "open", "check", "list", "start"])
 def test_every_call_tells_of_a_store_that_refuses_connections(call: str) -> None:
-    store = store_at(free_port())
-
-    def opened() -> None:
-        with store.open(KEY):
-            pass
-
-    calls = {
-        "stat": lambda: store.stat(KEY),
-        "open": opened,
-        "check": store.check,
-        "list": lambda: list(store.list("inputs/")),
-        "start": lambda: store.start_multipart(KEY),
+    calls: dict[str, Callable[[S3ObjectStore], object]] = {
+        "stat": lambda store: store.stat(KEY),
+        "open": lambda store: store.open(KEY).__enter__(),
+        "check": lambda store: store.check(),
+        "list": lambda store: list(store.list("inputs/")),
+        "start": lambda store: store.start_multipart(KEY),
     }
-    with pytest.raises(ObjectStoreUnavailable) as caught:
-        calls[call]()
+    with nobody() as port, pytest.raises(ObjectStoreUnavailable) as caught:
+        calls[call](store_at(port))
     assert "test-secret" not in str(caught.value)
 
 

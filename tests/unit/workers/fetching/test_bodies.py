@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +9,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from tests.fakes.dead_ports import nobody
 from tests.fakes.http_source import Source
 from tests.unit.workers.fetching.bed import KIB, fetch
 from workers.fetch_url import FetchGone, FetchRefused, FetchRules, FetchTooLarge, FetchUnreachable, UrlFetcher
@@ -121,13 +121,11 @@ def test_a_body_that_ends_early_is_no_body(source: Source, rules: FetchRules) ->
             fetched.body.read()
 
 
-def test_a_host_that_is_not_there_may_come_back_but_a_name_that_does_not_exist_will_not() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    rules = FetchRules(max_bytes=KIB, private_hosts=frozenset({f"127.0.0.1:{port}"}))
-    with pytest.raises(FetchUnreachable) as caught:
-        fetch(rules, f"http://127.0.0.1:{port}/")
+def test_a_host_that_is_not_there_may_come_back() -> None:
+    with nobody() as port:
+        rules = FetchRules(max_bytes=KIB, private_hosts=frozenset({f"127.0.0.1:{port}"}))
+        with pytest.raises(FetchUnreachable) as caught:
+            fetch(rules, f"http://127.0.0.1:{port}/")
     assert caught.value.transient
 
 
