@@ -78,7 +78,7 @@ def _labels_file(text: str) -> str | None:
     """Return the plain file name that the card gives for its labels; faults are told by ``load_card``."""
     try:
         output = tomllib.loads(text).get("output")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return None
     name = output.get("labels_file") if isinstance(output, dict) else None
     plain = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name) and name != CARD_FILE

@@ -26,7 +26,15 @@ class CardError(ModelError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        texts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else [value]
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise ValueError("must not hold the character NUL")  # PostgreSQL keeps none
+        return value
 
 
 class Weights(_Part):
@@ -157,7 +165,7 @@ def load_card(folder: Path) -> ModelCard:
     path = folder / CARD_FILE
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise CardError(f"{path}: {error}") from error
     if data.get("task") == "text":
         data.setdefault("input", {"width": 384, "height": 384})  # of the warm-up only: its own processor prepares

@@ -94,7 +94,8 @@ def test_every_fault_of_a_card_is_named_before_the_weights_are_kept(api: Api) ->
     told = " ".join(faults(response))
     assert all(word in told for word in ("task", "input.width", "weights.file"))
     assert "/tmp" not in response.get_data(as_text=True)
-    assert faults(add(api, card="name =")) != []
+    for broken in ("name =", f"name = {'[' * 5000}", CARD.replace("width = 64", "width = 64\nscale = nan")):
+        assert add(api, card=broken).get_json()["code"] == "model.card_invalid"
     assert "labels" in " ".join(faults(add(api, labels="")))
     assert stored(api) == []
     assert api.get("/v1/models").get_json()["models"] == []

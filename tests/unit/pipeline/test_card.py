@@ -80,6 +80,11 @@ decoder = "yunet"
         ('decoder = "softmax"', 'decoder = "yolov8"', "a classify model takes one of softmax"),
         ('file = "mine.onnx"', 'file = "mine.onnx"\nsha256 = "abc"', "weights.sha256"),
         ("width = 32", "width = ", "Invalid value"),
+        ("width = 32", "width = 32\nscale = inf", "input.scale: Input should be a finite number"),
+        ("width = 32", "width = 32\nmean = [0.5, nan, 0.5]", "input.mean.1: Input should be a finite number"),
+        ("width = 32", f"width = {'[' * 5000}", "recursion"),
+        ('labels = ["dark", "bright"]', 'labels = ["dark", "bri\\u0000ght"]', "output.labels: must not hold"),
+        ('decoder = "softmax"', 'decoder = "softmax"\nnames = { "a\\u0000" = "b" }', "output.names: must not hold"),
         (
             'decoder = "softmax"',
             'decoder = "softmax"\nstrides = [8]',
