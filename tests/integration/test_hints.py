@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import pytest
 import redis
 
-from tests.fakes.dead_ports import nobody
+from tests.fakes.dead_ports import frozen_server, nobody
 from tests.integration.queue_bed import seconds_of, wait_until
 from workers.hints import Hints
 
@@ -70,8 +71,11 @@ def test_no_hint_means_false_after_the_time(hints: Hints) -> None:
     assert 0.3 <= time.monotonic() - started < 5
 
 
-def test_without_redis_telling_takes_no_time_and_waiting_its_time() -> None:
-    with nobody() as port:
+@pytest.mark.parametrize("outage", [nobody, frozen_server])
+def test_without_redis_telling_takes_no_time_and_waiting_its_time(
+    outage: Callable[[], AbstractContextManager[int]],
+) -> None:
+    with outage() as port:
         hints = Hints(f"redis://127.0.0.1:{port}/0")
         assert seconds_of(lambda: hints.tell("job")) < 0.0005
         assert hints.wait("a", 0.3) is False
