@@ -17,7 +17,6 @@ from pipeline.errors import ParamsError
 from pipeline.illustrating import Illustrated, Shown, illustrate
 from pipeline.memory import Peak, peak
 from pipeline.models.base import ModelShelf
-from pipeline.models.shelf import open_shelf
 from pipeline.pipelines.base import Pipeline
 from pipeline.pipelines.catalog import load_pipelines
 from pipeline.rows import RowWriter, read_rows
@@ -38,14 +37,7 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
         parser.error(f"{options.path} is not a file")
     pipeline = next(iter(load_pipelines([options.pipeline]).values()))
     params = _params(pipeline, options, settings.default_params)
-    shelf = open_shelf(
-        model_dir=settings.model_dir,
-        cache_dir=settings.model_cache,
-        mirror=settings.model_mirror,
-        device=settings.device,
-        threads=settings.model_threads,
-        precision=settings.precision,
-    )
+    shelf = settings.open_shelf()
     with Cage(device=settings.decode_device) as cage:
         plan = plan_input(pipeline, options.path, params, cage, shelf, segment_seconds=options.segment_seconds)
         if options.explain:

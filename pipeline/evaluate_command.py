@@ -10,13 +10,15 @@ import platform
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ParamsError
-from pipeline.evaluating import Report, as_json_text, as_markdown, table_lines
-from pipeline.models.shelf import open_shelf
+from pipeline.evaluating import Figure, Report, as_json_text, as_markdown, figure_cells, table_lines
+from pipeline.models.base import ModelShelf
 from pipeline.settings import PipelineSettings
 
 #: each has ``evaluate(data, shelf) -> Report``; imported only when asked for
@@ -44,31 +46,33 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
         )
     if not options.data.is_dir():
         raise ParamsError(f"{options.data} is not a folder", advice="Name the test data with --data.")
-    mirror = settings.model_mirror or str(options.models)
-    shelf = open_shelf(
-        model_dir=settings.model_dir, cache_dir=settings.model_cache, mirror=mirror, device=settings.device
-    )
     options.out.mkdir(parents=True, exist_ok=True)
-    reached = True
-    for name in names:
-        started = time.perf_counter()
-        report: Report = importlib.import_module(SYSTEMS[name]).evaluate(options.data, shelf)
-        _keep(options.out, report, options.data, time.perf_counter() - started)
-        reached &= all(figure.reached is not False for figure in report.figures)
-    shelf.close()
+    with closing(settings.open_shelf(mirror=settings.model_mirror or str(options.models))) as shelf:
+        reached = [_evaluated(name, options, shelf) for name in names]
     head = ["# Evaluation", "", "What `make evaluate` measured; each system's page has its cases one by one.", ""]
     page = "\n".join([*head, *summary_lines(options.out)]) + "\n"
     (options.out / "README.md").write_text(page, encoding="utf-8")
     if options.readme is not None:
         put_between_marks(options.readme, short_lines(options.out))
     print("\n".join(summary_lines(options.out)))
-    return 0 if reached else 1
+    return 0 if all(reached) else 1
+
+
+def _evaluated(name: str, options: argparse.Namespace, shelf: ModelShelf) -> bool:
+    """Measure one system and keep its report; return whether it reached every bar. Raises: PipelineError."""
+    started = time.perf_counter()
+    try:
+        report: Report = importlib.import_module(SYSTEMS[name]).evaluate(options.data, shelf)
+    except FileNotFoundError as error:
+        raise ParamsError(f"{name} cannot be evaluated: there is no {error.filename or error}") from error
+    _keep(options.out, report, options.data, time.perf_counter() - started)
+    return all(figure.reached is not False for figure in report.figures)
 
 
 def summary_lines(folder: Path) -> list[str]:
     """Return one table of every figure that has a bar, from the reports in a folder."""
     rows = [
-        (f"[{name}]({name}.md)", *_cells(figure), report["date"])
+        (f"[{name}]({name}.md)", *figure_cells(figure, missed="**missed**"), report["date"])
         for name, report in _reports(folder)
         for figure in _barred(report)
     ]
@@ -80,10 +84,10 @@ def short_lines(folder: Path) -> list[str]:
     rows = []
     for name, report in _reports(folder):
         figures = _barred(report)
-        missed = [figure for figure in figures if not figure["reached"]]
+        missed = [figure for figure in figures if not figure.reached]
         reached = f"{len(figures) - len(missed)} of {len(figures)}"
-        told = [f"{what} {measured} ({bar})" for what, measured, bar, _ in map(_cells, figures[:SHOWN])]
-        misses = [f"{what} {measured} ({bar})" for what, measured, bar, _ in map(_cells, missed)]
+        told = [f"{what} {measured} ({bar})" for what, measured, bar, _ in map(figure_cells, figures[:SHOWN])]
+        misses = [f"{what} {measured} ({bar})" for what, measured, bar, _ in map(figure_cells, missed)]
         rows.append((f"[{name}]({folder}/{name}.md)", "; ".join(told), reached, "; ".join(misses), report["date"]))
     return table_lines(("system", "among other things", "bars reached", "missed", "date"), rows)
 
@@ -93,8 +97,10 @@ def _reports(folder: Path) -> list[tuple[str, dict[str, Any]]]:
     return [(name, json.loads(path.read_text(encoding="utf-8"))) for name, path in paths if path.is_file()]
 
 
-def _barred(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [figure for figure in report["figures"] if figure["bar"] is not None]
+def _barred(report: Mapping[str, Any]) -> list[Figure]:
+    names = [one.name for one in fields(Figure)]
+    figures = [Figure(**{name: told[name] for name in names}) for told in report["figures"]]
+    return [figure for figure in figures if figure.bar is not None]
 
 
 def put_between_marks(page: Path, lines: Sequence[str]) -> None:
@@ -104,12 +110,6 @@ def put_between_marks(page: Path, lines: Sequence[str]) -> None:
     if not begin or not end:
         raise ParamsError(f"{page} lacks the marks {BEGIN} and {END}")
     page.write_text("\n".join([before + begin, *lines, end + after]), encoding="utf-8")
-
-
-def _cells(figure: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    unit = f" {figure['unit']}" if figure["unit"] else ""
-    bar = f"{'at least' if figure['higher_is_better'] else 'at most'} {figure['bar']:g}{unit}"
-    return figure["name"], f"{figure['measured']:.4g}{unit}", bar, "reached" if figure["reached"] else "**missed**"
 
 
 def _keep(folder: Path, report: Report, data: Path, seconds: float) -> None:

@@ -59,7 +59,7 @@ def as_markdown(report: Report, facts: dict[str, str]) -> str:
     lines = [f"# Evaluation of {report.system}", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += [f"- {note}" for note in report.notes]
-    lines += ["", *table_lines(("figure", "measured", "bar", ""), [_cells(one) for one in report.figures])]
+    lines += ["", *table_lines(("figure", "measured", "bar", ""), [figure_cells(one) for one in report.figures])]
     for table in report.tables:
         lines += ["", f"## {table.title}", "", *table_lines(table.columns, table.rows)]
     return "\n".join(lines) + "\n"
@@ -74,9 +74,10 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
     ]
 
 
-def _cells(figure: Figure) -> tuple[str, str, str, str]:
+def figure_cells(figure: Figure, *, missed: str = "missed") -> tuple[str, str, str, str]:
+    """Return a figure's name, what was measured, its bar, and whether that was reached, as text."""
     unit = f" {figure.unit}" if figure.unit else ""
     sign = "at least" if figure.higher_is_better else "at most"
     bar = "" if figure.bar is None else f"{sign} {figure.bar:g}{unit}"
-    verdict = {None: "", True: "reached", False: "missed"}[figure.reached]
+    verdict = {None: "", True: "reached", False: missed}[figure.reached]
     return figure.name, f"{figure.measured:.4g}{unit}", bar, verdict

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.device import bounded_threads
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.models.card import ModelCard
-from pipeline.models.shelf import FolderShelf, open_shelf
+from pipeline.models.shelf import FolderShelf
 from pipeline.settings import PipelineSettings
 
 if TYPE_CHECKING:
@@ -27,14 +27,7 @@ MAX_PICTURES = 500
 def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
     """Return the exit code: 0 all well, 1 something is missing, broken or not good enough. Raises: PipelineError."""
     options = _parser().parse_args(arguments)
-    shelf = open_shelf(
-        model_dir=settings.model_dir,
-        cache_dir=settings.model_cache,
-        mirror=getattr(options, "mirror", None) or settings.model_mirror,
-        device=settings.device,
-        threads=settings.model_threads,
-        precision=settings.precision,
-    )
+    shelf = settings.open_shelf(mirror=getattr(options, "mirror", None))
     try:
         return _act(options, shelf, settings)
     finally:

@@ -28,7 +28,17 @@ from pipeline.spec import ParamsInvalid, canonical_params
 from pipeline.stream import Carried, Ended, Sampled, Work, WorkStream, as_still, packet_index, sampler_label, sampler_of
 from pipeline.timing import StageTimer
 
-__all__ = ["Checkpoint", "Plan", "Range", "Work", "WorkResult", "batch_size_for", "plan_input", "run_works"]
+__all__ = [
+    "Checkpoint",
+    "Plan",
+    "Range",
+    "Work",
+    "WorkResult",
+    "batch_size_for",
+    "filled_params",
+    "plan_input",
+    "run_works",
+]
 
 #: called with (frames done, frames in all) after each batch, and each second while the decoder searches for the next
 #: frame; raises to stop the work, and the exception passes through
@@ -73,7 +83,7 @@ def plan_input(
     tick: called about twice a second while a long input is indexed; raises to stop, and the exception passes through.
     Raises: MediaError, ParamsError, CageError, CageUnavailable.
     """
-    params = _filled(pipeline, params)
+    params = filled_params(pipeline, params)
     pipeline.check(params, shelf)
     if is_recording(path, pipeline.spec.accepts):
         return _plan_recording(pipeline, path, params, shelf, tick)
@@ -121,7 +131,7 @@ def run_works(
     halves the batch; what ``checkpoint`` raises passes through. Exactly one result per work otherwise.
     Raises: ParamsError, ModelUnavailable, CageUnavailable, and what ``checkpoint`` raises; the cage is then free again.
     """
-    params = _filled(pipeline, params)
+    params = filled_params(pipeline, params)
     stream = WorkStream(pipeline, works, params, cage)
     batch_size = batch_size_for(pipeline, batch_size)
     inference = BatchInference(pipeline, params, shelf, batch_size)
@@ -269,7 +279,8 @@ class _UnderWay:
         self._result.rows.clear()
 
 
-def _filled(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
+def filled_params(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job's params with every default filled in. Raises: ParamsError."""
     try:
         return canonical_params(pipeline.spec.params_schema, params)
     except ParamsInvalid as error:

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from pipeline.default_settings import DefaultSettings
 from pipeline.device import DECODE_DEVICE
+from pipeline.models.shelf import FolderShelf, open_shelf
 from pipeline.pipelines.catalog import BUILT_IN
 
 
@@ -38,3 +39,14 @@ class PipelineSettings(DefaultSettings):
     model_threads: int = Field(
         default=0, ge=0, le=256, description="Threads of one model call; 0: the cores of this process, at most 8."
     )
+
+    def open_shelf(self, *, mirror: str | None = None) -> FolderShelf:
+        """Return the shelf of built-in and own packages; loads nothing. mirror: in place of ``model_mirror``."""
+        return open_shelf(
+            model_dir=self.model_dir,
+            cache_dir=self.model_cache,
+            mirror=mirror or self.model_mirror,
+            device=self.device,
+            threads=self.model_threads,
+            precision=self.precision,
+        )

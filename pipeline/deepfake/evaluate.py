@@ -19,8 +19,7 @@ from pipeline.models.base import Model, ModelShelf
 from pipeline.models.card import ModelCard
 from pipeline.models.preprocess import prepare
 from pipeline.pipelines.deepfake import Deepfake
-from pipeline.run import Work, plan_input, run_works
-from pipeline.spec import canonical_params
+from pipeline.whole import summary_of
 
 NETWORKS = ("mesonet", "mesoinception", "mesonet-f2f", "mesoinception-f2f")
 LABELLED = {"images/faces/deepfake/fake_df00204.jpg": "fake", "images/faces/deepfake/real_real00240.jpg": "real"}
@@ -155,16 +154,8 @@ class _Runs:
 
     def summary(self, path: str, **given: Any) -> dict[str, Any]:
         """Return a file's summary. Raises: PipelineError."""
-        pipeline, place = Deepfake(), self.data / path
-        params = canonical_params(pipeline.spec.params_schema, {"sampler": CLIP_SAMPLER, **given})
-        plan = plan_input(pipeline, place, params, self.cage, self.shelf)
-        works = [Work(str(number), place, span, plan.media) for number, span in enumerate(plan.ranges)]
-        rows: list[dict[str, Any]] = []
-        for result in run_works(pipeline, works, params, self.cage, self.shelf, checkpoint=lambda done, total: None):
-            if result.error is not None:
-                raise result.error
-            rows.extend(result.rows)
-        return pipeline.summarize(rows, plan.media, params)
+        params = {"sampler": CLIP_SAMPLER, **given}
+        return summary_of(Deepfake(), self.data / path, params, cage=self.cage, shelf=self.shelf)
 
     def table(self, paths: Sequence[str], variants: Sequence[Mapping[str, Any]], *fields: str) -> list[tuple[str, ...]]:
         """Return a row per file: the scores of its faces under each of the variants' parameters."""

@@ -19,7 +19,7 @@ from pipeline.describe.measuring import ErrorRate, by_box, in_order
 from pipeline.evaluating import Figure, Report, Table
 from pipeline.models.base import ModelShelf
 from pipeline.pipelines.describe import Describe
-from pipeline.run import Work, plan_input, run_works
+from pipeline.whole import summary_of
 
 #: pictures of the exam are made from this seed, which was not looked at before the system was done; seeds 1 to 9,
 #: 20,261 and 20,262 were
@@ -43,24 +43,16 @@ class _Bench:
 
     shelf: ModelShelf
     cage: Cage
-    pipeline: Describe
 
     def summary(self, path: Path, **params: Any) -> dict[str, Any]:
         """Return the summary of one file. Raises: PipelineError."""
-        plan = plan_input(self.pipeline, path, params, self.cage, self.shelf)
-        works = [Work(str(place), path, span, plan.media) for place, span in enumerate(plan.ranges)]
-        rows = []
-        for result in run_works(self.pipeline, works, params, self.cage, self.shelf, checkpoint=lambda done, of: None):
-            if result.error is not None:
-                raise result.error
-            rows += result.rows
-        return self.pipeline.summarize(rows, plan.media, {**_defaults(), **params})
+        return summary_of(Describe(), path, params, cage=self.cage, shelf=self.shelf)
 
 
 def evaluate(data: Path, shelf: ModelShelf) -> Report:
     """Return character error rates, captions and the exam's outcome. data: the folder of test data."""
     with Cage() as cage:
-        bench = _Bench(shelf, cage, Describe())
+        bench = _Bench(shelf, cage)
         read, text_table = _texts(bench, data)
         captions, caption_table = _captions(bench, data)
         answered, exam_table, kinds_table = _exam(bench, data)
@@ -82,12 +74,6 @@ _NOTES = (
     f"Exam: {EXAM_PICTURES} pictures from seed {EXAM_SEED}, shapes and cut-out things by turns, four questions each; "
     "seeds 1 to 9, 20261 and 20262 were used in development. What cannot be answered must be `unknown`.",
 )
-
-
-def _defaults() -> dict[str, Any]:
-    from pipeline.spec import canonical_params  # noqa: PLC0415
-
-    return canonical_params(Describe.spec.params_schema, {})
 
 
 def _texts(bench: _Bench, data: Path) -> tuple[dict[str, ErrorRate], Table]:

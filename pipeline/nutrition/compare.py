@@ -15,13 +15,12 @@ from typing import Any
 from pipeline.cage import Cage
 from pipeline.errors import MediaError, ParamsError, PipelineError
 from pipeline.models.base import ModelShelf
-from pipeline.models.shelf import open_shelf
 from pipeline.nutrition.summary import Meal
 from pipeline.pipelines.base import Row
 from pipeline.pipelines.nutrition import DISCLAIMER, Nutrition
-from pipeline.run import Work, plan_input, run_works
+from pipeline.run import filled_params, plan_input
 from pipeline.settings import PipelineSettings
-from pipeline.spec import ParamsInvalid, canonical_params
+from pipeline.whole import rows_of
 
 
 def eaten_between(before: Path, after: Path, params: Mapping[str, Any], shelf: ModelShelf) -> dict[str, Any]:
@@ -32,10 +31,7 @@ def eaten_between(before: Path, after: Path, params: Mapping[str, Any], shelf: M
     Raises: MediaError, ParamsError, ModelError, ModelUnavailable, CageError.
     """
     pipeline = Nutrition()
-    try:
-        filled = canonical_params(pipeline.spec.params_schema, {"compare": "before_after", **params})
-    except ParamsInvalid as error:
-        raise ParamsError(str(error)) from error
+    filled = filled_params(pipeline, {"compare": "before_after", **params})
     meal = Meal(filled)
     with Cage() as cage:
         for place, path in enumerate((before, after)):
@@ -50,11 +46,8 @@ def _row(pipeline: Nutrition, path: Path, params: Mapping[str, Any], *, cage: Ca
     plan = plan_input(pipeline, path, params, cage, shelf)
     if plan.media.kind != "image":
         raise MediaError(f"{path.name} is not a picture", code="media.unsupported", advice="Run the pipeline on it.")
-    work = Work(id=path.name, path=path, media=plan.media, range=plan.ranges[0])
-    (result,) = run_works(pipeline, [work], params, cage, shelf, checkpoint=lambda done, total: None)
-    if result.error is not None:
-        raise result.error
-    return result.rows[0]
+    (row,) = rows_of(pipeline, path, plan, params, cage=cage, shelf=shelf)
+    return row
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,12 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("after", type=Path)
     parser.add_argument("--params", default="{}", metavar="JSON", help="parameters as a job would carry them")
     options = parser.parse_args(arguments)
-    settings = PipelineSettings()
-    shelf = open_shelf(model_dir=settings.model_dir, cache_dir=settings.model_cache, mirror=settings.model_mirror)
+    for path in (options.before, options.after):
+        if not path.is_file():
+            parser.error(f"{path} is not a file")
+    shelf = PipelineSettings().open_shelf()
     try:
         found = eaten_between(options.before, options.after, _given(options.params), shelf)
     except PipelineError as error:
-        print(f"error {error.code}: {error.message}", file=sys.stderr)
+        print(f"error {error.code}: {error.message}", *filter(None, [error.advice]), sep="\n  ", file=sys.stderr)
         return 1
     finally:
         shelf.close()

@@ -12,8 +12,7 @@ from pipeline.models.base import ModelShelf
 from pipeline.nutrition.tray_evaluation import Case, figures, masks_shelf, photo_cases, shares, table
 from pipeline.nutrition.tray_truth import NAME, food_ids, mask, true_shares
 from pipeline.pipelines.nutrition import Nutrition
-from pipeline.run import Work, plan_input, run_works
-from pipeline.spec import canonical_params
+from pipeline.whole import summary_of
 
 MASKED = {"detector": NAME}
 COMPARED = {"compare": "before_after"}
@@ -63,17 +62,8 @@ def evaluate(data: Path, shelf: ModelShelf) -> Report:
 
 def evaluated(path: Path, given: Mapping[str, Any], shelf: ModelShelf) -> dict[str, Any]:
     """Return the summary of one file, run as a worker would run it. Raises: PipelineError."""
-    pipeline = Nutrition()
-    params = canonical_params(pipeline.spec.params_schema, given)
     with Cage() as cage:
-        plan = plan_input(pipeline, path, params, cage, shelf, segment_seconds=600.0)
-        works = [Work(str(place), path, part, plan.media) for place, part in enumerate(plan.ranges)]
-        rows = []
-        for result in run_works(pipeline, works, params, cage, shelf, checkpoint=lambda done, total: None):
-            if result.error is not None:
-                raise result.error
-            rows += result.rows
-    return pipeline.summarize(rows, plan.media, params)
+        return summary_of(Nutrition(), path, given, cage=cage, shelf=shelf)
 
 
 def _clip_cases(data: Path, trays: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Case]:

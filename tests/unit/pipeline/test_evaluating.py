@@ -68,3 +68,9 @@ def test_an_unknown_system_and_a_folder_that_is_not_there_are_refused(tmp_path):
         run(["flying"], PipelineSettings())
     with pytest.raises(ParamsError, match="not a folder"):
         run(["pose", "--data", str(tmp_path / "absent")], PipelineSettings())
+
+
+def test_test_data_that_lacks_a_file_is_told_by_its_name(tmp_path):
+    words = ["steps", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    with pytest.raises(ParamsError, match=r"there is no .*user1_hand\.csv"):
+        run(words, PipelineSettings(model_cache=tmp_path / "cache"))

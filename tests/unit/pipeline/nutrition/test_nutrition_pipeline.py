@@ -187,3 +187,7 @@ def test_comparing_refuses_what_is_no_picture_and_params_that_are_no_json(shared
     assert "media.unsupported" in capsys.readouterr().err
     assert compare_main([str(fruit), str(fruit), "--params", "{"]) == 1
     assert "params.invalid" in capsys.readouterr().err
+    assert compare_main([str(fruit), str(fruit), "--params", '{"detector": "yolo"}']) == 1
+    assert "\n  Known models: " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        compare_main([str(fruit), "absent.jpg"])
