@@ -68,13 +68,13 @@ class Request:
 class Acceleration:
     """Chooses what decodes, once for each kind of video, and sees each request through to its last picture."""
 
-    def __init__(self, device: Device | None, why: str = "absent", *, rule: Rule = choose) -> None:
-        """Take the device; where there is none, ``why``. rule: what a trial means."""
+    def __init__(self, device: Device | None, *, rule: Rule = choose) -> None:
+        """Take the device; None: the CPU decodes everything. rule: what a trial means."""
         self._device = device
         self._rule = rule
         self._known: dict[_Kind, Verdict] = {}
         #: of the last request
-        self.verdict = Verdict(CPU, why)
+        self.verdict = Verdict(CPU, "asked")
 
     @contextmanager
     def decoding(self, request: Request, damage: Damage) -> Iterator[tuple[OpenVideo, Pictures]]:
@@ -115,7 +115,7 @@ class Acceleration:
             if int(feed.flags.sum()) > _MOST_PACKETS:
                 return Verdict(CPU, "few")
             software = _measured(_decoded(video, feed, request, damage))
-        if damage != Damage():
+        if _harmed(damage):
             return Verdict(CPU, "damaged")
         hardware = None
         with ExitStack() as stack, suppress(DeviceFault):
@@ -139,7 +139,7 @@ class Acceleration:
         rest = replace(request, wanted=request.wanted[done:])
         with rest.open(rest.wanted, None) as (video, feed):
             yield from _decoded(video, feed, rest, damage)
-            broken = damage != Damage() or bool(video.log.text())
+            broken = _harmed(damage) or bool(video.log.text())  # a doubt is no proof against the device
         self.verdict = Verdict(CPU, "damaged" if broken else "failed")
         if not broken:
             self._known[kind] = self.verdict
@@ -164,6 +164,10 @@ def _kind_of(device: Device, video: OpenVideo, index: PacketIndex) -> _Kind | No
         return None
     pixels = max(1, context.width * context.height)
     return context.codec.name, context.profile, context.color_range, round(2 * math.log2(pixels))
+
+
+def _harmed(damage: Damage) -> bool:
+    return bool(damage.packets or damage.pictures or damage.missing)
 
 
 def _opened_there(device: Device, stack: ExitStack, request: Request) -> _OpenedThere | None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cage_answers import FrameCheck, error_of, media_info, packet_index, skipped, threshold, warnings_of
+from pipeline.cage_device import WantedDevice
 from pipeline.cage_process import ON_DEMAND, CageProcess
 from pipeline.cage_wire import GoneError, Tick, no_tick
 from pipeline.decoder_choice import CPU, Verdict, verdict_of
@@ -56,7 +57,7 @@ class Cage:
         self._answer_seconds = answer_seconds
         self._request_seconds = request_seconds
         self._recycle_after = recycle_after
-        self._wanted_device = self._device = device
+        self._device = WantedDevice(device)
         self._decoder: Verdict | None = None
         self._process: CageProcess | None = None
         self._busy = threading.Lock()
@@ -148,16 +149,13 @@ class Cage:
     @property
     def decoder(self) -> Verdict | None:
         """What decoded the last request's frames, and why that; None where it was no video, or came to no end."""
-        if self._decoder is not None and self._device != self._wanted_device:
-            return Verdict(CPU, "broke")
-        return self._decoder
+        return self._device.verdict(self._decoder)
 
     @property
     def device_fault(self) -> str:
         """Why the device that was asked for is not there; empty where it is, or where none was asked for."""
-        if self._device != self._wanted_device:
-            return "a decoding process broke with it"
-        return self._running().device_fault
+        self._running()
+        return self._device.fault
 
     @property
     def pid(self) -> int | None:
@@ -239,18 +237,23 @@ class Cage:
         self._inputs += 1
         if self._inputs > self._recycle_after:
             self._end()
-            self._inputs, self._device = 1, self._wanted_device
+            self._inputs = 1
+            self._device.again()
 
     def _running(self) -> CageProcess:
         if self._process is not None and not self._process.alive:
-            self._device = CPU if self._process.broke else self._device
+            if self._process.broke:
+                self._device.broke()
             self._end()
         if self._process is None:
-            self._process = CageProcess(
-                self._limits, memory_bytes=self._memory_bytes, answer_seconds=self._answer_seconds,
-                request_seconds=self._request_seconds, device=self._device,
-            )  # fmt: skip
+            self._process = self._device.started(self._started)
         return self._process
+
+    def _started(self, device: str) -> CageProcess:
+        return CageProcess(
+            self._limits, memory_bytes=self._memory_bytes, answer_seconds=self._answer_seconds,
+            request_seconds=self._request_seconds, device=device,
+        )  # fmt: skip
 
     def _end(self) -> None:
         process, self._process = self._process, None

@@ -26,19 +26,19 @@ def main(arguments: list[str]) -> None:
     from pipeline.cage_dialogue import Dialogue  # noqa: PLC0415
     from pipeline.cage_preload import preload  # noqa: PLC0415
     from pipeline.cage_service import Service  # noqa: PLC0415
-    from pipeline.cuda import open_device  # noqa: PLC0415
+    from pipeline.cuda import Opening  # noqa: PLC0415
 
     preload()
     gc.freeze()  # what is loaded stays, and need not be searched after each answer
     os.chdir("/")
-    device = open_device(settings["device"])
+    opening = Opening(settings["device"])
     in_force = cage_limits.restrict(
-        settings["memory_bytes"], network_left=network_left, device_files=device.files if device.device else ()
+        settings["memory_bytes"], network_left=network_left, device_files=opening.files, open_device=opening.open
     )
     with socket.socket(fileno=control_descriptor) as control:
         dialogue = Dialogue(control, answers, tokens, settings["answer_seconds"])
-        dialogue.say({"type": "ready", "in_force": in_force, "device_fault": device.fault})
-        dialogue.serve(Service(settings["limits"], Acceleration(device.device, "absent" if device.fault else "asked")))
+        dialogue.say({"type": "ready", "in_force": in_force, "device_fault": opening.fault})
+        dialogue.serve(Service(settings["limits"], Acceleration(opening.device)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import signal
 import socket
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pipeline.cage_calls import filter_calls
@@ -66,28 +66,37 @@ def leave_network() -> bool:
     return any(libc.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
 
 
-def restrict(memory_bytes: int, *, network_left: bool, device_files: Sequence[str] = ()) -> dict[str, bool]:
+def _open_none() -> None:
+    """Open no device."""
+
+
+def restrict(
+    memory_bytes: int, *, network_left: bool, device_files: Sequence[str] = (),
+    open_device: Callable[[], None] = _open_none,
+) -> dict[str, bool]:  # fmt: skip
     """Give up everything a decoder does not need; return which protections hold.
 
-    Call after all imports: afterwards no file can be opened by name but ``device_files`` (those of an opened device's
-    driver, and none unless ``can_allow_files``). With a device, memory is limited to ``memory_bytes`` more than is
-    written to now, not counting what is merely reserved: a driver reserves more than machines have.
+    Call after all imports, while this is the only thread: afterwards no file can be opened by name but ``device_files``
+    (none, unless ``can_allow_files``). open_device: called once that is so, since the threads that a driver starts have
+    given up only what this one had before. With a device, memory is limited to ``memory_bytes`` more than is written to
+    by then, not counting what is merely reserved: a driver reserves more than machines have.
     """
-    libc = _libc()
+    libc, status = _libc(), os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     no_new_privileges = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-    memory, descriptors = resource.RLIMIT_AS, _MAX_DESCRIPTORS
-    if device_files:
-        memory, descriptors = resource.RLIMIT_DATA, _MAX_DEVICE_DESCRIPTORS
-        memory_bytes += _written_bytes()
+    descriptors = _MAX_DEVICE_DESCRIPTORS if device_files else _MAX_DESCRIPTORS
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
     _lower(resource.RLIMIT_NOFILE, descriptors)
-    _lower(memory, memory_bytes)
     no_capabilities = _drop_capabilities(libc)
     if no_new_privileges:
         closed = _close_file_system(libc, device_files)
         filter_calls(libc, os.getpid(), opens=closed and bool(device_files))
+    open_device()
+    memory = resource.RLIMIT_DATA if device_files else resource.RLIMIT_AS
+    memory_bytes += _written_bytes(status) if device_files else 0
+    os.close(status)
+    _lower(memory, memory_bytes)
     return {
         "memory": _holds(memory, memory_bytes),
         "cpu": allow_cpu(60),
@@ -144,10 +153,10 @@ def allow_cpu(seconds: float) -> bool:
     return True
 
 
-def _written_bytes() -> int:
-    """Return how much private writable memory this process has; what RLIMIT_DATA counts."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
+def _written_bytes(status: int) -> int:
+    """Return how much private writable memory this process has, which is what RLIMIT_DATA counts."""
+    lines = os.pread(status, 8192, 0).splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(b"VmData:"))
 
 
 def _close_file_system(libc: ctypes.CDLL, allowed: Sequence[str] = ()) -> bool:

@@ -68,7 +68,7 @@ class Service:
 
     def __init__(self, limits: Mapping[str, Any], acceleration: Acceleration | None = None) -> None:
         self._limits = MediaLimits(**limits)
-        self._acceleration = acceleration or Acceleration(None, "asked")
+        self._acceleration = acceleration or Acceleration(None)
         self._log = LibavLog(_STANDARD_ERROR)
         self._indexed: _Indexed | None = None
         av.logging.restore_default_callback()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import glob
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import av.error
 import av.logging
@@ -21,9 +21,15 @@ from pipeline.decoder import Decoder
 from pipeline.decoder_choice import CPU
 from pipeline.libav_log import LibavLog
 
-#: which the driver opens anew for each decoder, and what it reads of itself meanwhile
-_DEVICE_FILES, _DRIVER_FACTS = "/dev/nvidia*", "/proc/driver/nvidia"
-_DECODER_LIBRARY = "libnvcuvid.so.1"
+_STANDARD_ERROR = 2
+#: the second is what libav has decode, by way of the first
+_LIBRARIES = ("libcuda.so.1", "libnvcuvid.so.1")
+_DEVICES = "/dev/nvidia*"
+#: what the driver reads about itself and the machine
+_FACTS = (
+    "/proc/driver/nvidia", "/proc/devices", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices",
+    "/sys/bus/pci",
+)  # fmt: skip
 
 
 class Cuda:
@@ -34,9 +40,7 @@ class Cuda:
         self.name = name
         number = name.partition(":")[2] or None
         self.accel: HWAccel | None = HWAccel("cuda", number, allow_software_fallback=False, is_hw_owned=True)
-        # both stay for the process's life: a later decoder finds context and library as they are
-        self._held = self.accel.create(Codec("h264", "r"))
-        self._library = ctypes.CDLL(_DECODER_LIBRARY)
+        self._held = self.accel.create(Codec("h264", "r"))  # for life: later decoders share its context
 
     def decoder(self, video: OpenVideo) -> Decoder | None:
         """Return what decodes this video's packets there; None where libav's decoder of them knows no CUDA."""
@@ -45,31 +49,47 @@ class Cuda:
         return context if HWDeviceType.cuda in kinds else None
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A device, or why there is none; files: those that its driver must be able to open later."""
+class Opening:
+    """A device on its way: its driver is loaded before the process closes itself off, the device opened after.
 
-    device: Cuda | None
-    fault: str = ""
-    files: Sequence[str] = ()
+    Opening starts threads of the driver's, and what a process gives up is given up by threads that start later alone.
+    """
 
+    def __init__(self, name: str) -> None:
+        """Load what ``cuda`` or ``cuda:<n>`` needs; nothing for ``cpu``."""
+        self._name = name
+        self.device: Cuda | None = None
+        #: why there is no device though one was asked for
+        self.fault = ""
+        #: what the driver must be able to open by name; empty where there will be no device
+        self.files: Sequence[str] = ()
+        if name != CPU:
+            self._load()
 
-def open_device(name: str) -> Opened:
-    """Open a device (``cuda``, ``cuda:<n>``; ``cpu``: none) where this kernel can then still keep other files shut."""
-    if name == CPU:
-        return Opened(None)
-    if not cage_limits.can_allow_files():
-        return Opened(None, "this kernel has no Landlock, which would keep other files shut")
-    files = (*sorted(glob.glob(_DEVICE_FILES)), _DRIVER_FACTS)
-    if len(files) == 1:
-        return Opened(None, f"there is no {_DEVICE_FILES}")
-    log = LibavLog(2)
-    av.logging.restore_default_callback()
-    av.logging.set_libav_level(av.logging.ERROR)
-    try:
-        return Opened(Cuda(name), files=files)
-    except (av.error.FFmpegError, OSError, NotImplementedError, ValueError) as error:
-        said = " ".join(log.text().split())[-200:]
-        return Opened(None, f"{error}{': ' if said else ''}{said}")
-    finally:
+    def _load(self) -> None:
+        devices = sorted(glob.glob(_DEVICES))
+        try:
+            self.fault = f"there is no {_DEVICES}" if not devices else ""
+            libraries = [ctypes.CDLL(library) for library in _LIBRARIES if not self.fault]
+        except OSError as error:
+            self.fault = str(error)
+        if not self.fault and not cage_limits.can_allow_files():
+            self.fault = "this kernel has no Landlock, which would keep other files shut"
+        if not self.fault and len(os.listdir("/proc/self/task")) > 1:
+            self.fault = "its driver starts threads before it can be confined"
+        if not self.fault:
+            self._libraries = libraries
+            self.files = (*devices, *_FACTS)
+
+    def open(self) -> None:
+        """Open the device, or say in ``fault`` why not."""
+        if not self.files:
+            return
+        log = LibavLog(_STANDARD_ERROR)
+        av.logging.restore_default_callback()
+        av.logging.set_libav_level(av.logging.ERROR)
+        try:
+            self.device = Cuda(self._name)
+        except (av.error.FFmpegError, OSError, NotImplementedError, ValueError) as error:
+            self.fault = " ".join(f"{error} {log.text()}".split())[-200:]
         log.mark()

@@ -46,6 +46,7 @@ class DeviceDecoder:
         """Take a context that decodes on the device, and the log that it writes to."""
         self._context = context
         self._log = log
+        self._began_amid = False
         self._reformatter = VideoReformatter()
 
     @property
@@ -65,12 +66,13 @@ class DeviceDecoder:
             if isinstance(error, EOFError):
                 raise
             raise DeviceFault(str(error)) from error
-        if self._log.text() or any(frame.is_corrupt for frame in frames):
+        if self._log.errors(None, began_amid=self._began_amid) or any(frame.is_corrupt for frame in frames):
             raise DeviceFault("it complained of the stream")
         return frames
 
     def flush_buffers(self) -> None:
         """Forget what was fed."""
+        self._began_amid = True
         self._context.flush_buffers()
 
     def fetched(self, frame: VideoFrame) -> VideoFrame:

@@ -33,8 +33,8 @@ class LibavLog:
         """Return what was written since the mark, bounded."""
         return self._read().decode("ascii", "replace")
 
-    def errors(self, decoder: str, *, began_amid: bool = False) -> int:
-        """Count the complaints of one decoder since the mark.
+    def errors(self, decoder: str | None, *, began_amid: bool = False) -> int:
+        """Count the complaints of one decoder since the mark; None: of every part of libav.
 
         began_amid: whether it began amid the film; then it is no complaint that a picture which led the beginning, and
         was left out, is missing when it is to be forgotten.
@@ -44,7 +44,8 @@ class LibavLog:
             if again := _REPEATED.search(line):
                 count += int(again[1]) if counts else 0
             elif begun := _LINE.match(line):
-                counts = begun[1] == decoder.encode() and not (began_amid and line.endswith(_NOT_THERE_TO_FORGET))
+                own = decoder is None or begun[1] == decoder.encode()
+                counts = own and not (began_amid and line.endswith(_NOT_THERE_TO_FORGET))
                 count += counts
         return count
 

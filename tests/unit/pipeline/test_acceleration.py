@@ -21,7 +21,7 @@ from pipeline.cage_wire import no_tick
 from pipeline.decoder_choice import Trial, Verdict, choose
 from pipeline.media import MediaLimits
 from tests import barcodes
-from tests.media import Clip, damage
+from tests.media import Clip
 from tests.second_decoder import SecondDecoder
 
 FAST = {"preset": "ultrafast", "bf": "2", "g": "50"}
@@ -154,16 +154,21 @@ def test_a_picture_that_the_device_keeps_to_itself_comes_from_the_cpu(webm: Path
     assert given.checksums == answered(service(), webm, wanted).checksums
 
 
-def test_damage_is_told_as_the_cpu_tells_it_and_does_not_count_against_the_device(folder: Path, film: Path) -> None:
-    source = Clip("healthy.ts", frames=FRAMES, options=FAST).write(folder)
-    broken = damage(source, folder / "broken.ts", range(30_000, source.stat().st_size - 200, 9000))
-    one, wanted = service(SecondDecoder()), np.arange(count(broken))
-    assert answered(one, film, EVERY_FIFTH).why == ("cuda", "quicker")
+def test_damage_is_told_as_the_cpu_tells_it_and_does_not_count_against_the_device(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceleration, "_FEWEST_PACKETS", 1)
+    broken, healthy = barcodes.make_damaged(folder), folder / "healthy.ts"
+    device = SecondDecoder()
+    one, wanted = service(device), np.arange(count(broken))
+    assert answered(one, healthy, np.arange(0, 90, 5)).why == ("cuda", "quicker")
+    before = device.packets
     given, expected = answered(one, broken, wanted), answered(service(), broken, wanted)
     assert given.why == ("cpu", "damaged")
     assert given.checksums == expected.checksums
     assert given.end["warnings"] == expected.end["warnings"]
-    assert answered(one, film, EVERY_FIFTH).why == ("cuda", "quicker")
+    assert device.packets > before, "it was given the damaged film"
+    assert answered(one, healthy, np.arange(0, 90, 5)).why == ("cuda", "quicker")
 
 
 def test_one_trial_serves_all_videos_of_a_kind(film: Path, folder: Path) -> None:

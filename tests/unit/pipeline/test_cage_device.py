@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.cage import Cage
+from pipeline.cage_device import WantedDevice
 from pipeline.decoder_choice import Verdict
 from tests.media import Clip
 
@@ -25,7 +26,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cage() -> Iterator[Cage]:
-    with Cage(device="cuda", recycle_after=2) as cage:
+    with Cage(device="cuda") as cage:
         yield cage
 
 
@@ -47,21 +48,31 @@ def test_without_the_device_no_protection_is_given_up(cage: Cage) -> None:
     assert int(memory[3]) == 1536 << 20
 
 
-def test_a_child_that_broke_is_followed_by_one_without_the_device_until_the_next_is_due(
-    cage: Cage, film: Path, tmp_path: Path
-) -> None:
+def test_a_child_that_breaks_changes_nothing_for_one_that_had_no_device(cage: Cage, film: Path) -> None:
     decoded(cage, film)
     assert cage.pid is not None
     os.kill(cage.pid, signal.SIGSEGV)
     os.waitid(os.P_PID, cage.pid, os.WEXITED | os.WNOWAIT)
     assert decoded(cage, film) == 10
-    assert cage.decoder == Verdict("cpu", "broke")
-    assert cage.device_fault == "a decoding process broke with it"
-    for number in range(2):
-        copy = tmp_path / f"{number}.mp4"
-        copy.write_bytes(film.read_bytes())
-        decoded(cage, copy)
-    assert cage.decoder == Verdict("cpu", "absent"), "the new child was asked for the device again"
+    assert (cage.decoder, cage.device_fault) == (Verdict("cpu", "absent"), "there is no /dev/nvidia*")
+
+
+def test_a_device_is_left_out_after_a_break_until_it_is_due_again() -> None:
+    device, served = WantedDevice("cuda:1"), Verdict("cuda:1", "quicker", 0.2, 0.3)
+    assert (device.name, device.fault, device.verdict(served)) == ("cuda:1", "", served)
+    device.broke()
+    assert (device.name, device.fault) == ("cpu", "a decoding process broke with it")
+    assert device.verdict(Verdict("cpu", "asked")) == Verdict("cpu", "broke")
+    assert device.verdict(None) is None, "nothing was decoded"
+    device.again()
+    assert (device.name, device.fault, device.verdict(served)) == ("cuda:1", "", served)
+
+
+def test_who_asks_for_the_cpu_has_nothing_to_leave_out() -> None:
+    device = WantedDevice("cpu")
+    device.broke()
+    assert (device.name, device.fault) == ("cpu", "")
+    assert device.verdict(Verdict("cpu", "asked")) == Verdict("cpu", "asked")
 
 
 def test_a_child_that_was_killed_on_demand_says_nothing_against_the_device(cage: Cage, film: Path) -> None:

@@ -83,10 +83,17 @@ attempts |= {
 
 #: a device's driver: reserves far more than there is, holds many descriptors, opens its device and facts by name
 WITH_DEVICE = """
-import mmap
+import concurrent.futures
+import concurrent.futures.thread
 network_left = cage_limits.leave_network()
 allowed = ["/dev/zero", "/proc/self", "/none"]
-in_force = cage_limits.restrict(256 << 20, network_left=network_left, device_files=allowed)
+opened, driver = [], concurrent.futures.ThreadPoolExecutor(1)
+def open_device():  # it takes memory, and its thread lives on
+    opened.append(bytearray(300 << 20))
+    driver.submit(int).result()
+in_force = cage_limits.restrict(
+    256 << 20, network_left=network_left, device_files=allowed, open_device=open_device
+)
 libc.mmap.restype, libc.mmap.argtypes = ctypes.c_void_p, [ctypes.c_void_p, *[ctypes.c_size_t] * 5]
 assert libc.mmap(None, 1 << 41, 0, 0x4022, 2**64 - 1, 0) != 2**64 - 1, "two tebibytes cannot be reserved"
 with open("/dev/zero", "r+b", buffering=0) as device:
@@ -102,6 +109,8 @@ attempts |= {
     "open another device": lambda: open("/dev/full", "rb").close(),
     "write its facts": lambda: open("/proc/self/comm", "w").close(),
     "read another process": lambda: open(f"/proc/{parent}/status").close(),
+    "have the driver's thread open a file": lambda: driver.submit(open, "/etc/passwd").result(),
+    "have the driver's thread open a socket": lambda: driver.submit(socket.socket).result(),
     "leave by a link": lambda: open("/proc/self/root/etc/passwd").close(),
 }
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,7 +16,8 @@ from pipeline import acceleration
 from pipeline.acceleration import Acceleration
 from pipeline.cage import Cage
 from pipeline.cage_service import Service
-from pipeline.cuda import Cuda, open_device
+from pipeline.cuda import Cuda, Opening
+from pipeline.decoder_choice import Verdict
 from pipeline.media import MediaLimits
 from tests import barcodes
 from tests.media import Clip
@@ -68,10 +71,24 @@ def test_in_the_cage_its_pictures_are_those_of_the_cpu(
 
 
 @pytest.mark.gpu
+def test_a_child_that_broke_with_the_device_is_followed_by_one_in_the_whole_cage(tmp_path: Path) -> None:
+    path = CLIPS[0].write(tmp_path)
+    with Cage(device="cuda", recycle_after=1) as cage:
+        assert (cage.device_fault, "libcuda" in mapped(cage)) == ("", True)
+        assert cage.pid is not None
+        os.kill(cage.pid, signal.SIGSEGV)
+        os.waitid(os.P_PID, cage.pid, os.WEXITED | os.WNOWAIT)
+        assert len(list(cage.frames(path, np.arange(0, FRAMES, 30)))) == 10
+        assert (cage.decoder, "libcuda" in mapped(cage)) == (Verdict("cpu", "broke"), False)
+        cage.probe(CLIPS[2].write(tmp_path))
+        assert (cage.device_fault, "libcuda" in mapped(cage)) == ("", True)
+
+
+@pytest.mark.gpu
 def test_a_device_that_is_not_there_is_told(cages: tuple[Cage, Cage]) -> None:
     with Cage(device="cuda:99") as cage:
         assert cage.device_fault
-        assert [name for name, held in cage.in_force.items() if not held] == []
+        assert "libcuda" not in mapped(cage), "a child in the whole cage was started in its place"
 
 
 @pytest.mark.gpu
@@ -93,7 +110,10 @@ def test_every_film_comes_as_from_the_cpu_though_the_device_decodes_all_it_can(
 
 
 def test_without_a_driver_the_reason_is_told_and_nothing_is_raised() -> None:
-    opened = open_device("cuda:99")
-    assert opened.device is None
-    assert opened.fault
-    assert open_device("cpu").fault == ""
+    opening = Opening("cuda:99")
+    opening.open()
+    assert opening.device is None
+    assert opening.fault
+    nothing = Opening("cpu")
+    nothing.open()
+    assert (nothing.device, nothing.files, nothing.fault) == (None, (), "")
