@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,10 +144,12 @@ def _evaluated(shelf: FolderShelf, name: str, options: argparse.Namespace) -> st
     from pipeline.models.scoring import evaluate  # noqa: PLC0415 - as above
     from pipeline.models.truth import read_truth  # noqa: PLC0415 - as above
 
+    target = options.out or shelf.folder(name) / EVALUATION_FILE
+    if not os.access(target.parent, os.W_OK):
+        raise ParamsError(f"{target} cannot be written.", advice="Give another place with --out.")
     truth = read_truth(options.truth, shelf.card(name).task)
     report: dict[str, Any] = {"digest": shelf.digest(name), "truth": options.truth.name}
     report |= evaluate(shelf.load(name), options.pictures, truth)
-    target = options.out or shelf.folder(name) / EVALUATION_FILE
     target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     figure = "accuracy" if "accuracy" in report else "map50"
     return f"{name}: {figure} {report[figure]} on {report['pictures']} pictures, see {target}"
@@ -176,9 +179,10 @@ def _each(names: Sequence[str], act: Callable[[str], str]) -> int:
     for name in names:
         try:
             print(act(name))
-        except PipelineError as error:
+        except (PipelineError, OSError) as error:
+            fault = error if isinstance(error, PipelineError) else ParamsError(str(error))
             code = 1
-            print(f"error {error.code}: {error.message}", file=sys.stderr)
-            if error.advice:
-                print(f"  {error.advice}", file=sys.stderr)
+            print(f"error {fault.code}: {fault.message}", file=sys.stderr)
+            if fault.advice:
+                print(f"  {fault.advice}", file=sys.stderr)
     return code

@@ -14,7 +14,7 @@ from pipeline.models.card import ModelCard
 from pipeline.models.decoders import CLASSIFIERS, DETECTORS, SEGMENTERS
 from pipeline.models.findings import boxed, labelled, masked
 from pipeline.models.outputs import Outputs
-from pipeline.models.preprocess import prepare
+from pipeline.models.preprocess import Placement, prepare
 
 
 class Forward(Protocol):
@@ -118,16 +118,23 @@ class LoadedModel:
     def _chunk(self, images: Sequence[NDArray[np.uint8]]) -> list[list[dict[str, Any]]]:
         batch, placements = prepare(images, self.card.input)
         outputs = self._call(batch)
-        if self.card.task == "detect":
-            boxes = DETECTORS[self.card.output.decoder](outputs, self.card)
-            return [boxed(self.card, one, where) for one, where in zip(boxes, placements, strict=True)]
-        if self.card.task == "segment":
-            regions = SEGMENTERS[self.card.output.decoder](outputs, self.card)
-            return [masked(self.card, one, where) for one, where in zip(regions, placements, strict=True)]
-        if self.card.task == "classify":
-            scores = CLASSIFIERS[self.card.output.decoder](outputs, self.card)
-            return [labelled(self.card, one) for one in scores]
-        raise ModelError(f"{self.card.name} is a {self.card.task} model: it tells no findings")
+        try:
+            return self._findings(outputs, placements)
+        except Exception as error:  # outputs may have any form, and decoders check what is likely
+            raise own_error(error, f"{self.card.name}: its outputs cannot be read") from error
+
+    def _findings(self, outputs: Outputs, placements: Sequence[Placement]) -> list[list[dict[str, Any]]]:
+        card = self.card
+        if card.task == "detect":
+            boxes = DETECTORS[card.output.decoder](outputs, card)
+            return [boxed(card, one, where) for one, where in zip(boxes, placements, strict=True)]
+        if card.task == "segment":
+            regions = SEGMENTERS[card.output.decoder](outputs, card)
+            return [masked(card, one, where) for one, where in zip(regions, placements, strict=True)]
+        if card.task == "classify":
+            scores = CLASSIFIERS[card.output.decoder](outputs, card)
+            return [labelled(card, one) for one in scores]
+        raise ModelError(f"{card.name} is a {card.task} model: it tells no findings")
 
     def _call(self, batch: NDArray[np.float32]) -> Outputs:
         """Run one piece, filled up where the export takes only one size; the filling is cut off again."""

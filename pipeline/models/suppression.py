@@ -24,7 +24,7 @@ def kept_places(
     Boxes of different classes are compared only with ``across_classes``.
     Equal scores keep the model's order, so the outcome is the same on every machine.
     """
-    sound = np.isfinite(found.boxes).all(axis=1) & (found.scores >= score_floor)
+    sound = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores) & (found.scores >= score_floor)
     candidates = np.flatnonzero(sound)
     order = candidates[np.argsort(-found.scores[candidates], kind="stable")][:MAX_CANDIDATES]
     ranked = found.take(order)

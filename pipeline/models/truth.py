@@ -57,9 +57,16 @@ def read_truth(path: Path, task: str) -> Truth:
 
 
 def _labels(path: Path, text: str) -> dict[str, str]:
-    rows = csv.DictReader(text.splitlines())
-    if not {"file", "label"} <= set(rows.fieldnames or ()):
-        raise ParamsError(f"{path}: the first line must name the columns file and label")
+    try:
+        rows = csv.DictReader(text.splitlines())
+        if not {"file", "label"} <= set(rows.fieldnames or ()):
+            raise ParamsError(f"{path}: the first line must name the columns file and label")
+        return _pairs(path, rows)
+    except csv.Error as error:
+        raise ParamsError(f"{path} is no CSV: {error}") from error
+
+
+def _pairs(path: Path, rows: csv.DictReader[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in rows:
         name, label = (row["file"] or "").strip(), (row["label"] or "").strip()

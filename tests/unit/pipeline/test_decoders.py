@@ -157,6 +157,11 @@ def test_of_boxes_that_cover_each_other_the_best_stays():
     assert kept(ALMOST_THE_SAME, [0.5, 0.9, 0.7]).scores.tolist() == pytest.approx([0.9, 0.7])
 
 
+def test_what_has_no_number_for_a_score_or_a_place_is_no_finding():
+    boxes = [[0, 0, 10, 10], [0, 0, np.inf, 10], [20, 20, 30, 30], [40, 40, 50, 50]]
+    assert kept(boxes, [np.inf, 0.9, 0.8, np.nan]).scores.tolist() == pytest.approx([0.8])
+
+
 def test_boxes_of_other_classes_stay_unless_the_card_compares_across_classes():
     assert len(kept(ALMOST_THE_SAME, [0.5, 0.9, 0.7], [0, 1, 0]).scores) == 3
     assert len(kept(ALMOST_THE_SAME, [0.5, 0.9, 0.7], [0, 1, 0], across_classes=True).scores) == 2

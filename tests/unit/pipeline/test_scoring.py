@@ -83,6 +83,7 @@ def test_a_classifier_is_judged_by_its_best_label_and_by_label():
         ("classify", "file,label\n1.png,\n", "line 2 lacks a file or a label"),
         ("classify", "file,label\n1.png,a\n1.png,b\n", "line 3 gives 1.png a second label"),
         ("classify", "file,label\n", "names no picture"),
+        ("classify", f"file,label\n{'x' * 200_000},a\n", "is no CSV"),
         ("detect", "[]", "is not COCO JSON"),
         ("detect", "{", "is not COCO JSON"),
         ("detect", '{"images": [], "annotations": [], "categories": []}', "names no picture"),
@@ -120,6 +121,10 @@ def test_the_command_line_evaluates_and_keeps_the_report_beside_the_card(tmp_pat
     (tmp_path / "other.csv").write_text("file,label\nabsent.png,dark\n")
     assert main([*words, str(tmp_path / "other.csv")]) == 1
     assert "error media.undecodable" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "truth.csv"), "--out", str(tmp_path / "absent" / "report.json")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert main(["models", "export", "brightness", "--to", "int8", "--out", "/proc/none/copy"]) == 1
+    assert "error params.invalid" in capsys.readouterr().err
     (tmp_path / "outside.csv").write_text("file,label\n../../../../../etc/passwd,dark\n")
     assert main([*words, str(tmp_path / "outside.csv")]) == 1
     assert "error media.undecodable" in capsys.readouterr().err

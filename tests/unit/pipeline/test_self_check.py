@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from pipeline.errors import DeviceOutOfMemory, ModelError
-from pipeline.models.card import Check, Input, ModelCard, Output, Weights
+from pipeline.models.card import Check, Input, ModelCard, Output, PriorMap, Weights
+from pipeline.models.card_faults import DECODERS, NEEDED
 from pipeline.models.check import read_picture, sample_picture, self_check
 from pipeline.models.loaded import LoadedModel
 from pipeline.models.shelf import FolderShelf, open_model
@@ -68,6 +69,47 @@ def test_what_does_not_fit_is_told(spoil, fault):
     told = report(spoil)
     assert not told.ok
     assert fault in "; ".join(told.faults)
+
+
+#: what decoders call the outputs that they read
+OUTPUTS = (
+    *("boxes", "scores", "classes", "count", "masks", "logits", "locations", "centerness", "rows", "prototypes"),
+    *(f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)),
+)
+NEEDS = {"strides": (8,), "priors": (PriorMap(stride=8, sizes=((4, 4),)),)}
+
+
+class Shapeless:
+    """A network whose outputs have all one form, whatever their name."""
+
+    fixed_batch = None
+
+    def __init__(self, names, rest, value):
+        self.names, self.rest, self.value = names, rest, value
+
+    def __call__(self, batch):
+        return {name: np.full((len(batch), *self.rest), self.value, np.float32) for name in self.names}
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("task", "decoder"), [(task, one) for task in ("detect", "classify", "segment") for one in DECODERS[task]]
+)
+@pytest.mark.parametrize("value", [0.9, np.nan, np.inf, -1e30])
+def test_outputs_of_any_form_are_findings_or_the_models_fault(task, decoder, value):
+    needed = {name: NEEDS[name] for name in [NEEDED.get(decoder)] if name}
+    output = Output(decoder=decoder, labels=("a", "b"), **needed)
+    card = CARD.model_copy(update={"task": task, "output": output})
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for names in (("output",), OUTPUTS):
+        for rest in ((), (1,), (0, 6), (6, 1), (1, 6), (4, 4), (6, 2, 2), (1, 1, 1), (2, 2, 2, 2)):
+            try:
+                (found,) = LoadedModel(card, Shapeless(names, rest, value)).predict([picture])
+            except ModelError:
+                continue
+            assert all(np.isfinite([one["score"], *one.get("box", ())]).all() for one in found)
 
 
 def test_out_of_memory_is_no_fault_of_the_model():
