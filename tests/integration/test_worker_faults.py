@@ -72,20 +72,6 @@ def test_work_is_done_although_no_bell_ever_rings(stand: Stand) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_work_that_no_bell_began_is_given_back_uncharged_by_a_child_that_is_told_to_stop(stand: Stand) -> None:
-    worker = stand.worker(pipelines=SLOW)
-    clip = make_clip(stand.folder / "clip.mp4", seconds=20.0)
-    job_id = stand.bed.submit(clip, pipeline=SLOW, size_class="long")
-    stand.bed.wait_for(job_id, lambda job: job.segments_total == 1, seconds=20)
-    (child,) = worker.pool_children()
-    os.kill(child, signal.SIGTERM)
-    job = stand.bed.wait_for(job_id, seconds=60)
-    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 0)
-    assert stand.bed.events(job_id, "given_back")
-    assert not stand.bed.events(job_id, "lost")
-    assert worker.pool_children() != [child]
-
-
 def test_an_idle_child_looks_for_work_while_its_sibling_is_busy_and_no_bell_rings(stand: Stand) -> None:
     stand.worker(pipelines=SLOW, concurrency=2)
     clip = make_clip(stand.folder / "clip.mp4", seconds=60.0)

@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import psutil
+import pytest
 import redis
 from celery import Celery
 
@@ -103,9 +104,11 @@ def test_sigterm_gives_back_uncharged_and_exits_in_time(stand: Stand) -> None:
     assert stand.bed.events(job_id, "given_back")
 
 
-def test_sigterm_to_a_child_alone_gives_back_uncharged_and_the_next_child_goes_on(stand: Stand) -> None:
+@pytest.mark.parametrize("rung_for", [True, False], ids=["rung for", "found while idle"])
+def test_sigterm_to_a_child_alone_gives_back_uncharged_and_the_next_child_goes_on(stand: Stand, rung_for: bool) -> None:
     worker = stand.worker(pipelines=SLOW)
-    stand.dispatcher()
+    if rung_for:
+        stand.dispatcher()
     job_id = stand.bed.submit(make_clip(stand.folder / "clip.mp4", seconds=20.0), pipeline=SLOW, size_class="long")
     stand.bed.wait_for(job_id, lambda job: job.segments_total == 1, seconds=20)
     (child,) = worker.pool_children()
