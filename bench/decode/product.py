@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.decode.measuring import measured
+from pipeline.cage_preload import preload
 from pipeline.cage_service import Service
 from pipeline.cage_wire import no_tick
 from pipeline.media import MediaLimits
@@ -54,6 +55,7 @@ def wanted_places(stride: str, key: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def main(path: str, stride: str) -> None:
     """Do it once, measured."""
+    preload()  # as the cage's child does at its start
     service = Service(asdict(MediaLimits()))
     descriptor = os.open(path, os.O_RDONLY)
 
