@@ -7,7 +7,7 @@ a run starts where the decoder can start anew, so leaving one out changes no oth
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import av.error
 import numpy as np
@@ -27,19 +27,22 @@ from pipeline.skipping import Skipping
 #: With threads, libav conceals damage from whatever the other thread has finished: other pictures each run, fewer at a
 #: cut end, and errors that no packet can be blamed for. One thread costs the least processor time in all.
 DECODE_THREADS = 1
+#: whose libav decoder hands out the picture of a packet that it refused, in memory to which nobody has written
+_LEAVE_UNWRITTEN = frozenset({"mpeg1video", "mpeg2video"})
 
 
 @dataclass(slots=True)
 class Damage:
     """What went wrong on the way: packets the decoder refused, pictures it gave with errors, frames it never gave.
 
-    began_amid: no damage; whether the decoder was made to begin anew amid the film.
+    began_amid: no damage; whether the decoder was made to begin anew amid the film. refused: timestamps of the packets.
     """
 
     packets: int = 0
     pictures: int = 0
     missing: int = 0
     began_amid: bool = False
+    refused: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +173,19 @@ def _read(reader: PacketReader, position: int, damage: Damage, *, apart: bool) -
 
 def _decoded(video: OpenVideo, packet: Packet[VideoStream] | None, damage: Damage) -> list[VideoFrame]:
     try:
-        return video.decoder.decode(packet)
+        frames = video.decoder.decode(packet)
     except MemoryError:
         raise
     except EOFError:
         return []
     except (av.error.FFmpegError, ValueError):
         damage.packets += packet is not None
+        if packet is not None and packet.pts is not None:
+            damage.refused.add(packet.pts)
         return []
+    if damage.refused and video.stream.codec_context.codec.canonical_name in _LEAVE_UNWRITTEN:
+        return [frame for frame in frames if frame.pts not in damage.refused]
+    return frames
 
 
 def _placed(frames: Iterator[VideoFrame], index: PacketIndex) -> Iterator[tuple[int, VideoFrame]]:

@@ -79,6 +79,8 @@ def scan_packets(video: OpenVideo, limits: MediaLimits, tick: Tick = no_tick) ->
         raise
     except (av.error.FFmpegError, EOFError):
         scan.broken = True
+    if scan.reset:
+        scan.reset[-1] = 0  # it may be cut, and what it lacks is made up from pictures before
     if first_key is None:
         scan.shown, scan.counted = bytearray(b"\1" * len(scan)), True
     return scan
@@ -132,7 +134,7 @@ def _append(scan: PacketScan, packet: Packet[VideoStream], first_key: int | None
     scan.size.append(packet.size)
     scan.key.append(packet.is_keyframe)
     scan.shown.append(visible and not is_hidden(packet, codec))
-    scan.reset.append(packet.is_keyframe and is_reset(packet, codec, nal_bytes))
+    scan.reset.append(packet.is_keyframe and not packet.is_corrupt and is_reset(packet, codec, nal_bytes))
     scan.counted = scan.counted or is_packed(packet, codec)
     if codec == "hevc":
         scan.top_layer = max(scan.top_layer, temporal_layer(packet, nal_bytes))
