@@ -24,9 +24,11 @@ class CheckResult:
     measured: Mapping[str, Any] = field(default_factory=dict)
 
 
-# A check is its worker's as long as that one lives: no lease of its own.
+# A check is its worker's as long as that one lives: no lease of its own. One that it takes again has ended nobody: what
+# came of it could not be written down.
 _TAKE = text(f"""
-    UPDATE models m SET checker = :worker_id, check_tries = check_tries + 1
+    UPDATE models m SET checker = :worker_id,
+        check_tries = check_tries + CASE WHEN m.checker = :worker_id THEN 0 ELSE 1 END
     WHERE (m.name, m.version) IN (
         SELECT d.name, d.version FROM models d
         WHERE d.state = 'added' AND d.task = ANY(CAST(:tasks AS text[]))

@@ -11,11 +11,6 @@ from pipeline.models.outputs import Boxes
 MAX_CANDIDATES = 2000
 
 
-def suppress(found: Boxes, *, score_floor: float, iou: float, limit: int, across_classes: bool = False) -> Boxes:
-    """Return the best boxes as ``kept_places`` says."""
-    return found.take(kept_places(found, score_floor=score_floor, iou=iou, limit=limit, across_classes=across_classes))
-
-
 def kept_places(
     found: Boxes, *, score_floor: float, iou: float, limit: int, across_classes: bool = False
 ) -> NDArray[np.int64]:

@@ -14,7 +14,8 @@ from pipeline.models.card import load_card
 from pipeline.models.pull import file_digest
 from pipeline.models.shelf import FolderShelf
 from storage.database import Database
-from storage.model_checks import ModelChecks
+from storage.errors import DatabaseUnavailable
+from storage.model_checks import CHECK_TRIES, CheckResult, ModelChecks
 from storage.model_rows import ModelVersion, NewVersion
 from storage.models import Models
 from tests.fakes.memory_store import MemoryObjectStore
@@ -129,6 +130,24 @@ def test_a_store_that_is_down_refuses_nothing(bench: Bench) -> None:
         assert bench.check.run_due() == 0
     assert bench.version().state == "added"
     bench.store.down = False
+    assert bench.check.run_due() == 1
+    assert bench.version().state == "checked"
+
+
+def test_a_database_that_is_away_when_a_check_ends_is_no_fault_of_the_weights(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add(brightness_classifier(bench.folder / "1"))
+    settle = ModelChecks.settle
+    monkeypatch.setattr(ModelCheck, "_result", lambda *_: CheckResult())  # what it finds does not matter here
+
+    def away(*_: Any) -> bool:
+        raise DatabaseUnavailable("gone for a moment")
+
+    monkeypatch.setattr(ModelChecks, "settle", away)
+    for _ in range(CHECK_TRIES + 1):
+        assert bench.check.run_due() == 0
+    monkeypatch.setattr(ModelChecks, "settle", settle)
     assert bench.check.run_due() == 1
     assert bench.version().state == "checked"
 

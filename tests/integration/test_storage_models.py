@@ -151,8 +151,11 @@ def test_weights_that_end_their_worker_again_and_again_are_refused(queue: SqlQue
         found = checks.take("w", ["detect"])
         assert found is not None
         checks.give_back("w", found)
-    for _ in range(CHECK_TRIES):
-        assert checks.take("w", ["detect"]) is not None
+    for number in range(CHECK_TRIES):
+        queue.register(f"w{number}")
+        assert checks.take(f"w{number}", ["detect"]) is not None
+        assert checks.take(f"w{number}", ["detect"]) is not None  # it lives, so it is not charged again
+        queue.fleet.leave(f"w{number}")
     assert checks.take("w", ["detect"]) is None
     (row,) = models.versions("helmets")
     assert (row.state, row.error and row.error["code"]) == ("refused", "model.check_died")

@@ -15,7 +15,7 @@ from pipeline.models.card import Input, ModelCard, Output, Weights
 from pipeline.models.findings import boxed, labelled
 from pipeline.models.outputs import Boxes
 from pipeline.models.preprocess import Placement
-from pipeline.models.suppression import overlap, suppress
+from pipeline.models.suppression import kept_places, overlap
 
 
 def card(decoder="yolov8", labels=("a", "b"), size=64, task="detect", **output):
@@ -147,7 +147,8 @@ def found(boxes, scores, classes=None):
 
 def kept(boxes, scores, classes=None, **options):
     options = {"score_floor": 0.1, "iou": 0.5, "limit": 10} | options
-    return suppress(found(boxes, scores, classes), **options)
+    boxes = found(boxes, scores, classes)
+    return boxes.take(kept_places(boxes, **options))
 
 
 ALMOST_THE_SAME = [[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]]
