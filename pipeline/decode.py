@@ -196,6 +196,6 @@ def _placed(frames: Iterator[VideoFrame], index: PacketIndex) -> Iterator[tuple[
     for frame in frames:
         if frame.pts is None:
             continue
-        place = int(np.searchsorted(index.pts, frame.pts))
+        place = int(index.pts.searchsorted(frame.pts))
         if place < len(index) and index.pts[place] == frame.pts:
             yield place, frame

@@ -29,7 +29,7 @@ class Skipping:
         self._decoder, context = video.decoder, video.stream.codec_context
         codec = context.codec.canonical_name
         self._wanted = wanted_pts if codec in _CODECS else None
-        self._layer = top_layer if codec == "hevc" else None
+        self._layer = top_layer if codec == "hevc" and top_layer else None  # of a single layer all are the topmost
         self._nal_bytes = nal_length(codec, context.extradata)
         self._on = False
 
@@ -49,7 +49,7 @@ class Skipping:
     def _is_wanted(self, pts: int | None) -> bool:
         if pts is None or self._wanted is None:
             return True
-        place = int(np.searchsorted(self._wanted, pts))
+        place = int(self._wanted.searchsorted(pts))
         return place < len(self._wanted) and bool(self._wanted[place] == pts)
 
     def _is_topmost(self, packet: Packet[VideoStream]) -> bool:
