@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_WIDTH, _HEIGHT, _PAD, _COLUMNS = 250, 190, 34, 3
+_WIDTH, _HEIGHT, _PAD, _TOP, _COLUMNS = 230, 186, 34, 36, 4
 _LOWEST_SHARE = 0.005
 #: colour and mark of each family of policies; readable without colour by the mark
 _STYLES: Mapping[str, tuple[str, str]] = {
@@ -17,9 +17,10 @@ _STYLES: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One policy on one clip: shares of 0..1."""
+    """One policy on one clip: shares of 0..1. Points of one clip and answer share a panel."""
 
-    panel: str
+    clip: str
+    answer: str
     family: str
     inferred: float
     kept: float
@@ -27,7 +28,7 @@ class Point:
 
 def svg(points: Sequence[Point]) -> str:
     """Return the plot as a self-contained SVG document."""
-    panels = list(dict.fromkeys(point.panel for point in points))
+    panels = list(dict.fromkeys((point.clip, point.answer) for point in points))
     rows = -(-len(panels) // _COLUMNS)
     width, height = _COLUMNS * _WIDTH, rows * _HEIGHT + 30
     parts = [
@@ -38,7 +39,7 @@ def svg(points: Sequence[Point]) -> str:
     for number, panel in enumerate(panels):
         left, top = number % _COLUMNS * _WIDTH, number // _COLUMNS * _HEIGHT
         parts.append(f'<g transform="translate({left},{top})">')
-        parts += _panel(panel, [point for point in points if point.panel == panel])
+        parts += _panel(panel, [point for point in points if (point.clip, point.answer) == panel])
         parts.append("</g>")
     for number, (family, (colour, mark)) in enumerate(_STYLES.items()):
         x, y = 20 + 120 * number, rows * _HEIGHT + 15
@@ -46,20 +47,24 @@ def svg(points: Sequence[Point]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _panel(title: str, points: Sequence[Point]) -> list[str]:
+def _panel(titles: Sequence[str], points: Sequence[Point]) -> list[str]:
     lowest = min(0.9, math.floor(10 * min(point.kept for point in points)) / 10)
-    right, bottom = _WIDTH - 10, _HEIGHT - 26
+    right, bottom = _WIDTH - 18, _HEIGHT - 26
 
     def x(share: float) -> float:
         return _PAD + (right - _PAD) * (1 - math.log(max(share, _LOWEST_SHARE)) / math.log(_LOWEST_SHARE))
 
     def y(kept: float) -> float:
-        return bottom - (bottom - 20) * (kept - lowest) / (1 - lowest)
+        return bottom - (bottom - _TOP) * (kept - lowest) / (1 - lowest)
 
-    parts = [f'<text x="{_PAD}" y="12" font-weight="bold">{title}</text>']
+    parts = [
+        f'<text x="{_PAD}" y="{12 + 11 * line}"{weight}>{text}</text>'
+        for line, (text, weight) in enumerate(zip(titles, (' font-weight="bold"', ""), strict=True))
+    ]
     for share in (0.01, 0.05, 0.1, 0.2, 0.5, 1.0):
-        parts.append(f'<line x1="{x(share):.1f}" x2="{x(share):.1f}" y1="20" y2="{bottom}" stroke="#eee"/>')
-        parts.append(f'<text x="{x(share):.1f}" y="{bottom + 12}" text-anchor="middle">{share * 100:g} %</text>')
+        parts.append(f'<line x1="{x(share):.1f}" x2="{x(share):.1f}" y1="{_TOP}" y2="{bottom}" stroke="#eee"/>')
+        if share not in (0.1, 0.5):  # no room
+            parts.append(f'<text x="{x(share):.1f}" y="{bottom + 12}" text-anchor="middle">{share * 100:g} %</text>')
     for kept in (lowest, (1 + lowest) / 2, 0.95, 1.0):
         dash = ' stroke-dasharray="4 3"' if kept == 0.95 else ""
         parts.append(f'<line x1="{_PAD}" x2="{right}" y1="{y(kept):.1f}" y2="{y(kept):.1f}" stroke="#bbb"{dash}/>')
