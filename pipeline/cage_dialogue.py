@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import cage_limits
-from pipeline.cage_ring import Slots
+from pipeline.cage_ring import Slots, stays
 from pipeline.cage_wire import NO_MEMORY, GoneError, StoppedError, pack, receive_request, write_all
 
 _TICK_SECONDS = 0.5
@@ -33,7 +33,7 @@ class Dialogue:
         self._slots: Slots | None = None
         self._untold = bytearray()
         self._waiting, self._group = 0, 1
-        self._stopped = False
+        self._begun = self._stopped = False
         self._cpu_seconds = 2 * answer_seconds + 5
         self._said_at = self._allowed_at = time.monotonic()
         self._poll = select.poll()
@@ -47,7 +47,8 @@ class Dialogue:
             except (GoneError, OSError):
                 return
             if head["op"] == "stop":
-                continue  # crossed with the end of the answer it was meant for
+                self._drop_slots()
+                continue  # it may have crossed with the end of the answer it was meant for
             self._allow_cpu()
             self._stopped = False
             try:
@@ -58,6 +59,7 @@ class Dialogue:
                 gc.collect()  # decoders hold threads and buffers until their reference cycles are found
 
     def _answer(self, answer: Iterator[tuple[Mapping[str, Any], Any]]) -> None:
+        self._begun = ended = False
         try:
             for head, payload in answer:
                 if head["type"] == "frame":
@@ -66,6 +68,7 @@ class Dialogue:
                     self._hold_back(head)
                 else:
                     self.say(head, payload)
+                    ended = not self._stopped
                     return  # the last message: what comes now is the next request, perhaps here already
                 self._stop_if_asked()
         except StoppedError:
@@ -73,7 +76,8 @@ class Dialogue:
         except MemoryError:
             self.say(NO_MEMORY)
         finally:
-            self._drop_slots()
+            if self._slots is not None and not (ended and stays(self._slots.slot_bytes)):
+                self._drop_slots()
 
     def _hand_over(self, head: Mapping[str, Any], picture: NDArray[np.uint8]) -> None:
         """Put a picture into a slot and note that it is there; asks for larger slots where it does not fit."""
@@ -81,7 +85,9 @@ class Dialogue:
             self._drop_slots()
             self._slots = self._larger_slots(picture.nbytes)
             self._group = self._slots.group
+        if not self._begun:
             self._waiting = self._group  # the first one is told at once
+            self._begun = True
         if not self._slots.free:
             self._flush()
         self._slots.put(picture)

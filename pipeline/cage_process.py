@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cage_ring import Ring, Tokens
+from pipeline.cage_ring import Ring, Tokens, stays
 from pipeline.cage_wire import NO_MEMORY, GoneError, Reader, SilenceError, Tick, no_tick, send_request
 from pipeline.decoder_choice import CPU
 from pipeline.errors import CageError, CageUnavailable
@@ -170,12 +170,14 @@ class CageProcess:
             until = time.monotonic() + min(_STOP_SECONDS, self._answer_seconds)
             while self._answering:
                 self._read(_STOP_SECONDS, until)
+            self._drop_ring()
         except CageError:
             self.kill("an unwanted answer did not stop")
 
     def leave(self) -> None:
         """Be done with an answer: a child that still gives it cannot be asked anything else, and is ended."""
-        self._drop_ring()
+        if self._ring is not None and not stays(self._ring.slot_bytes):
+            self._drop_ring()
         if self._answering:
             self.kill("left amid its answer")
 

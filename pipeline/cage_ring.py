@@ -3,7 +3,9 @@
 The parent makes the memory, as large as the child asks for and no larger than allowed, and seals its size: a child that
 could cut it short would end the parent with SIGBUS. Slots are filled in strict turn, so neither side names one and
 none can be lied about. The parent copies a picture out before it gives the slot back: what a model reads, no child can
-change any more. A ring lives as long as one answer, and nothing of it has a name in the file system.
+change any more. A small ring stays for the next answer, since its pages cost more than the copies; after an answer that
+was stopped, whose pictures may not all have been taken, both sides let go of it. Nothing of it has a name in the file
+system.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from pipeline.cage_wire import StoppedError
 _SLOTS = 8
 #: pictures so large that eight take more than this get fewer slots; the largest ones take turns in one
 _RING_BYTES = 64 << 20
+#: a ring that is no larger outlives its answer: 720p and less, shrunk to 640 pixels wide
+_STAYS_BYTES = 8 << 20
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _TOKEN = b"\0"
 
@@ -29,6 +33,11 @@ _TOKEN = b"\0"
 def slots_of(slot_bytes: int) -> int:
     """Return how many slots a ring for pictures of that size has, 1 to 8."""
     return max(1, min(_SLOTS, _RING_BYTES // slot_bytes))
+
+
+def stays(slot_bytes: int) -> bool:
+    """Say whether a ring of such slots is kept for the next answer; both sides must agree."""
+    return slots_of(slot_bytes) * slot_bytes <= _STAYS_BYTES
 
 
 class Ring:

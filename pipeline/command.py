@@ -46,6 +46,7 @@ def run(arguments: Sequence[str], settings: PipelineSettings) -> int:
                 width=params.get("width"),
                 batch_size=batch_size_for(pipeline, settings.batch_size),
                 cage_memory_bytes=MEMORY_BYTES,
+                rows=max(span.frames for span in plan.ranges),
             )
             _explain(pipeline, params, plan, shelf, held=held, decoder=_decoder(cage, settings.decode_device))
             return 0

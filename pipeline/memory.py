@@ -1,7 +1,7 @@
-"""What a run holds in memory at most: frames in slots, the decoder's pictures, the packet index.
+"""What a run holds in memory at most: frames in slots, the decoder's pictures, the packet index, a segment's rows.
 
 The model comes on top, as large as it is: nobody but its runtime knows. Nothing here grows with the length of a video
-but the packet index, by 64 bytes a frame.
+but the packet index, by 64 bytes a frame; rows grow with the length of a segment.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ _DECODER_PICTURES = 20
 #: Pillow keeps 4 bytes a pixel; at worst the picture as stored, with transparency, on white, as bytes, and as an array
 _STILL_BYTES_PER_PIXEL = 24
 _INDEX_BYTES_PER_FRAME = 64
+#: a result as Python objects: 1.4 KiB measured of motion, 2.0 of detect with two findings a frame
+_ROW_BYTES = 2 << 10
+#: the thread that waits for the cage: its stack, and a heap of its own with gaps between frames (0.6 MiB measured)
+_THREAD_BYTES = 1 * MIB
 #: time, acceleration and rotation as float64
 _READING_BYTES = 7 * 8
 #: of a recording that is just being read: its numbers as they grow, as a table, checked, and in SI units
@@ -36,12 +40,15 @@ class Peak:
     """The most that one input needs, beside the idle processes and the model. Sizes in bytes.
 
     held_frames: in the batch, waiting for the next one, and in the hand of the thread that waits; ring_slots: in the
-    memory that both processes share, counted once, here.
+    memory that both processes share, counted once, here; rows_bytes: of the largest segment's results, in hand until
+    it is whole; thread_bytes: what working ahead takes beside frames.
     """
 
     frame_bytes: int
     held_frames: int
     ring_slots: int
+    rows_bytes: int
+    thread_bytes: int
     index_bytes: int
     decoder_bytes: int
     child_bytes: int
@@ -49,7 +56,8 @@ class Peak:
     @property
     def worker_bytes(self) -> int:
         """What the process that runs the model holds."""
-        return self.frame_bytes * (self.held_frames + self.ring_slots) + self.index_bytes
+        frames = self.frame_bytes * (self.held_frames + self.ring_slots)
+        return frames + self.rows_bytes + self.thread_bytes + self.index_bytes
 
     @property
     def total_bytes(self) -> int:
@@ -60,8 +68,9 @@ class Peak:
         """Return plain JSON data, with the sum."""
         return {
             "frame_bytes": self.frame_bytes, "held_frames": self.held_frames, "ring_slots": self.ring_slots,
-            "index_bytes": self.index_bytes, "worker_bytes": self.worker_bytes, "decoder_bytes": self.decoder_bytes,
-            "child_bytes": self.child_bytes, "total_bytes": self.total_bytes,
+            "rows_bytes": self.rows_bytes, "thread_bytes": self.thread_bytes, "index_bytes": self.index_bytes,
+            "worker_bytes": self.worker_bytes, "decoder_bytes": self.decoder_bytes, "child_bytes": self.child_bytes,
+            "total_bytes": self.total_bytes,
         }  # fmt: skip
 
 
@@ -78,10 +87,13 @@ def batch_frames(batch_size: int, frame_bytes: int) -> int:
     return max(1, min(batch_size, -(-BATCH_BYTES // frame_bytes)))
 
 
-def peak(media: MediaInfo, *, width: int | None, batch_size: int, cage_memory_bytes: int) -> Peak:
-    """Return the formula's numbers for an input; width: what frames are shrunk to, None for their full size."""
+def peak(media: MediaInfo, *, width: int | None, batch_size: int, cage_memory_bytes: int, rows: int = 0) -> Peak:
+    """Return the formula's numbers for an input.
+
+    width: what frames are shrunk to, None for their full size. rows: how many the largest segment gives.
+    """
     if media.kind == "sensor":
-        return _of_readings(media, batch_size)
+        return _of_readings(media, batch_size, rows)
     across, down = shrunk(media.width, media.height, width)
     frame_bytes = max(1, 3 * across * down)
     slots, index_bytes = slots_of(frame_bytes), _INDEX_BYTES_PER_FRAME * _frames(media)
@@ -90,16 +102,18 @@ def peak(media: MediaInfo, *, width: int | None, batch_size: int, cage_memory_by
     child_bytes = min(_CHILD_BYTES + _READ_BYTES + decoder_bytes + index_bytes, cage_memory_bytes)
     return Peak(
         frame_bytes=frame_bytes, held_frames=batch_frames(batch_size, frame_bytes) + ahead(batch_size) + 1,
-        ring_slots=slots, index_bytes=index_bytes, decoder_bytes=decoder_bytes, child_bytes=child_bytes,
+        ring_slots=slots, rows_bytes=_ROW_BYTES * rows, thread_bytes=_THREAD_BYTES, index_bytes=index_bytes,
+        decoder_bytes=decoder_bytes, child_bytes=child_bytes,
     )  # fmt: skip
 
 
-def _of_readings(media: MediaInfo, batch_size: int) -> Peak:
+def _of_readings(media: MediaInfo, batch_size: int, rows: int) -> Peak:
     """Return the numbers of a recording: it is read in this process, and no child takes part."""
     frame_bytes = max(1, _READING_BYTES * (media.frames or 0))
     held = batch_frames(batch_size, frame_bytes) + ahead(batch_size) + _READING_COPIES
     return Peak(
-        frame_bytes=frame_bytes, held_frames=held, ring_slots=0, index_bytes=0, decoder_bytes=0, child_bytes=0,
+        frame_bytes=frame_bytes, held_frames=held, ring_slots=0, rows_bytes=_ROW_BYTES * rows,
+        thread_bytes=_THREAD_BYTES, index_bytes=0, decoder_bytes=0, child_bytes=0,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ frame from a warm child), ``overlap`` (wall seconds of a whole pipeline, CPU sec
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -33,8 +34,10 @@ from pipeline.spec import canonical_params
 
 STRIDE = 10
 BATCH = 8
-#: requests that take turns, so that what else runs on the machine meets both sides alike; each as long as a segment
-TURNS = 4
+#: requests that take turns, so that what else runs on the machine meets both sides alike; half a segment each
+STRETCHES = 4
+#: how often each of them is decoded either way
+ROUNDS = 2
 _MIB = 1 << 20
 
 
@@ -50,17 +53,25 @@ def overhead(path: Path) -> Mapping[str, Any]:
         places = np.arange(0, len(cage.index(path)), STRIDE, dtype=np.int64)
         index_in(service, descriptor)
         child = cage.pid or 0
-        spent = {"caged": 0.0, "inside": 0.0}
-        given = {"caged": 0, "inside": 0}
-        for number, stretch in enumerate(np.array_split(places, TURNS)):
-            for name in sorted(spent, reverse=bool(number % 2)):
-                before = _cpu(0) + _cpu(child)
-                if name == "caged":
-                    given[name] += sum(1 for _ in cage.frames(path, stretch, width=WIDTH))
-                else:
-                    given[name] += sum(head["type"] == "frame" for head, _ in frames_in(service, descriptor, stretch))
-                spent[name] += _cpu(0) + _cpu(child) - before
-    return {**spent, "frames": given}
+
+        def caged(stretch: NDArray[np.int64]) -> int:
+            return sum(1 for _ in cage.frames(path, stretch, width=WIDTH))
+
+        def inside(stretch: NDArray[np.int64]) -> int:
+            return sum(head["type"] == "frame" for head, _ in frames_in(service, descriptor, stretch))
+
+        ratios, parent = [], []
+        for number, stretch in enumerate(np.array_split(places, STRETCHES) * ROUNDS):
+            spent: dict[str, float] = {}
+            for decode in sorted((caged, inside), key=lambda way: way.__name__, reverse=bool(number % 2)):
+                own, before = _cpu(0), _cpu(0) + _cpu(child)
+                if decode(stretch) != len(stretch):
+                    raise RuntimeError(f"{decode.__name__} gave fewer frames than were wanted")
+                spent[decode.__name__] = _cpu(0) + _cpu(child) - before
+                if decode is caged:
+                    parent.append((_cpu(0) - own) / len(stretch))
+            ratios.append(spent["caged"] / spent["inside"])
+    return {"ratio": statistics.median(ratios), "parent_ms": 1000 * statistics.median(parent)}
 
 
 def first(path: Path) -> Mapping[str, Any]:
@@ -105,7 +116,8 @@ def overlap(path: Path) -> Mapping[str, Any]:
         found = list(run_works(pipeline, works, params, cage, shelf, checkpoint=_go_on, batch_size=BATCH))
         wall, spent = time.perf_counter() - began, _cpu(0) + _cpu(child) - before
         worker, peak_child = _resident("self", "VmHWM") - resident, _resident(child, "VmHWM")
-    said = peak(plan.media, width=WIDTH, batch_size=BATCH, cage_memory_bytes=MEMORY_BYTES)
+    rows = max(span.frames for span in plan.ranges)
+    said = peak(plan.media, width=WIDTH, batch_size=BATCH, cage_memory_bytes=MEMORY_BYTES, rows=rows)
     return {
         "serial_cpu": serial_cpu, "serial_wall": serial_wall, "wall": wall, "cpu": spent, "frames": serial,
         "rows": sum(len(result.rows) for result in found), "cores": len(os.sched_getaffinity(0)),

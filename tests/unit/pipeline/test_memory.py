@@ -17,8 +17,11 @@ from PIL import Image
 from pipeline.cage import Cage
 from pipeline.media import MediaInfo
 from pipeline.memory import BATCH_BYTES, MIB, ahead, batch_frames, peak
+from pipeline.models.shelf import open_shelf
+from pipeline.pipelines.catalog import load_pipelines
+from pipeline.run import Work, WorkResult, plan_input, run_works
 from pipeline.sensors.read import media_of, read_recording
-from tests.media import Clip
+from tests.media import Clip, noisy
 
 ROOT = Path(__file__).parents[3]
 #: what a process takes for itself while it works: code that runs for the first time, freed memory not yet given back
@@ -134,6 +137,38 @@ def test_only_the_index_grows_with_the_length_of_a_video() -> None:
     )
     assert long.total_bytes - short.total_bytes == 2 * 64 * 1_000_000
     assert (long.frame_bytes, long.held_frames, long.ring_slots) == (640 * 360 * 3, 10, 8)
+
+
+def test_rows_grow_with_the_largest_segment_and_not_with_the_video() -> None:
+    few, many = (peak(film(), width=640, batch_size=8, cage_memory_bytes=1 << 31, rows=rows) for rows in (100, 1100))
+    assert many.worker_bytes - few.worker_bytes == 1000 * 2048
+
+
+def test_the_rows_of_a_segment_take_no_more_than_is_said(tmp_path: Path) -> None:
+    pipeline = load_pipelines(["motion"])["motion"]
+    shelf = open_shelf(model_dir=None, cache_dir=None, mirror=None, device="cpu", threads=1, precision="fp32")
+    params = {"sampler": {"policy": "stride", "stride": 1}}
+    path = Clip("moving.mp4", frames=60, picture=noisy, codec="mpeg4").write(tmp_path)
+    with Cage() as cage:
+        plan = plan_input(pipeline, path, params, cage, shelf)
+        work = Work("1", path, plan.ranges[0], plan.media)
+
+        def run() -> list[WorkResult]:
+            return list(run_works(pipeline, [work], params, cage, shelf, checkpoint=lambda done, total: None))
+
+        run()  # what stays after the first time is no row's
+        tracemalloc.start()
+        try:
+            held = run()
+            with_rows = tracemalloc.get_traced_memory()[0]
+            rows = sum(len(result.rows) for result in held)
+            del held
+            alone = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    said = peak(plan.media, width=None, batch_size=8, cage_memory_bytes=1 << 31, rows=rows)
+    assert rows == 60
+    assert 0.2 * said.rows_bytes < with_rows - alone < said.rows_bytes
 
 
 def test_deep_and_full_colour_take_the_decoder_more() -> None:
