@@ -13,14 +13,15 @@ from typing import Any
 
 from pipeline import telling
 from pipeline.cage import MEMORY_BYTES, Cage
+from pipeline.decoder_choice import Verdict
 from pipeline.errors import ParamsError
 from pipeline.illustrating import Illustrated, Shown, illustrate
 from pipeline.memory import Peak, peak
 from pipeline.models.base import ModelShelf
-from pipeline.pipelines.base import Pipeline
+from pipeline.pipelines.base import Pipeline, Row
 from pipeline.pipelines.catalog import load_pipelines
 from pipeline.rows import RowWriter, read_rows
-from pipeline.run import Plan, Work, batch_size_for, plan_input, run_works
+from pipeline.run import Plan, Work, WorkResult, batch_size_for, plan_input, run_works
 from pipeline.settings import PipelineSettings
 from pipeline.spec import ParamsInvalid, canonical_params, with_defaults
 
@@ -112,16 +113,16 @@ def _run(
     """Run all ranges, keep rows on disk, then summarize from there: memory does not grow with the input."""
     works = [Work(f"{number + 1}", options.path, span, plan.media) for number, span in enumerate(plan.ranges)]
     warnings, timings, started = list(plan.warnings), dict[str, float](), time.perf_counter()
+    decoder: Verdict | None = None
     with tempfile.TemporaryDirectory(prefix="framequeue-") as scratch, telling.Progress(options.path.name) as progress:
         kept = options.out or Path(scratch) / "rows.jsonl.gz"
         with RowWriter(kept) as writer:
             for result in run_works(
                 pipeline, works, params, cage, shelf, checkpoint=progress.show, batch_size=batch_size
             ):
-                if result.error is not None:
-                    raise result.error
-                writer.write_all(result.rows)
+                writer.write_all(_rows_or_error(result))
                 warnings.extend(result.warnings)
+                decoder = result.decoder
                 for stage, seconds in result.timings.items():
                     timings[stage] = timings.get(stage, 0.0) + seconds
         progress.clear()
@@ -131,7 +132,8 @@ def _run(
         made = _illustrate(shown, cage, options.artifacts, warnings)
         if options.json:
             document = {"summary": summary, "warnings": warnings, "media": plan.media.as_json(), "timings": timings}
-            _tell_json(kept, {**document, "models": list(pipeline.models_used(params, shelf))}, made)
+            did, used = decoder and decoder.as_json(), list(pipeline.models_used(params, shelf))
+            _tell_json(kept, {**document, "decoder": did, "models": used}, made)
             return 0
         telling.tell_media(options.path, plan.media)
         telling.tell_run(pipeline.spec.name, len(works), writer.count, seconds, timings)
@@ -140,6 +142,12 @@ def _run(
         telling.tell_artifacts([(one.path, one.caption) for one in made.artifacts])
         telling.tell_warnings(warnings)
     return 0
+
+
+def _rows_or_error(result: WorkResult) -> Sequence[Row]:
+    if result.error is not None:
+        raise result.error
+    return result.rows
 
 
 def _tell_json(kept: Path, document: Mapping[str, Any], made: Illustrated) -> None:

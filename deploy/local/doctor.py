@@ -43,7 +43,7 @@ class Finding:
 
 def examine(home: Home) -> list[Finding]:
     """Look at everything the embedded stack stands on; nothing is changed."""
-    looks = (_python, _cores, _memory, _disk, _postgres, _redis, _ports, _cage, _decode_device, _models, _stack)
+    looks = (_python, _cores, _memory, _disk, _postgres, _redis, _ports, _cage, decode_device, _models, _stack)
     return [finding for look in looks for finding in look(home)]
 
 
@@ -133,7 +133,7 @@ def _cage(home: Home) -> Iterator[Finding]:
     yield Finding("ok", f"the decoding process is held by: {', '.join(name for name in granted if granted[name])}")
 
 
-def _decode_device(home: Home) -> Iterator[Finding]:
+def decode_device(home: Home) -> Iterator[Finding]:
     """Open the GPU's decoder as a worker would, where there is a GPU or one is to decode."""
     from pipeline.cage import Cage  # noqa: PLC0415
     from pipeline.errors import PipelineError  # noqa: PLC0415

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import glob
+import json
+
 import pytest
 
 from pipeline.__main__ import main
@@ -22,6 +25,18 @@ def test_the_list_names_every_pipeline_with_its_parameters(capsys):
     told = capsys.readouterr().out
     for word in ("motion", "detect", "classify", "threshold", "max_objects", "(required)", "stride"):
         assert word in told
+
+
+@pytest.mark.skipif(bool(glob.glob("/dev/nvidia*")), reason="there is a GPU here")
+def test_what_decodes_and_why_is_told_before_and_after_a_run(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FQ_DECODE_DEVICE", "cuda")
+    clip = str(Clip("clip.mp4", frames=10).write(tmp_path))
+    assert main([clip, "--explain"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["decoder"] == {"asked": "cuda", "fault": "there is no /dev/nvidia*", "did": None}
+    assert main([clip, "--json"]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["decoder"] == {"on": "cpu", "why": "absent", "cpu_ratio": None, "wall_ratio": None}
 
 
 @pytest.mark.parametrize("arguments", [[], ["absent.mp4"], ["--nonsense"], ["models"], ["models", "burn"]])

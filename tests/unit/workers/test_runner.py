@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
+from pipeline.decoder_choice import Verdict
 from pipeline.errors import CageError, MediaError
 from storage.claims import Plan, Planned
 from storage.job import Claim, JobState
-from tests.fakes.fake_cage import FakeMedia
+from tests.fakes.fake_cage import FakeCage, FakeMedia
 from tests.unit.workers.runner_world import World
+from workers import metrics
 
 
 def test_a_short_input_is_one_claim_from_plan_to_summary(world: World) -> None:
@@ -46,6 +50,17 @@ def test_a_long_input_is_cut_rung_for_run_in_parts_and_merged(world: World) -> N
     assert job.summary == {"frames": 50}
     assert job.segments_total > 1
     assert world.bells.rings == [("cpu", "long", job.segments_total)]
+
+
+def test_what_decoded_a_segment_is_counted_by_kind_of_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted() -> float:
+        return metrics.DECODED.labels("cuda", "quicker")._value.get()
+
+    before = counted()
+    monkeypatch.setattr(FakeCage, "decoder", Verdict("cuda:3", "quicker", 0.2, 0.5))
+    job_id = world.add("clip")
+    assert world.work() == {job_id: "succeeded"}
+    assert counted() == before + 1
 
 
 def test_like_stills_are_one_model_batch(world: World) -> None:

@@ -48,6 +48,23 @@ def test_a_runtime_that_cannot_be_kept_is_refused(
     assert "FQ_MAX_RUNTIMES" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:11"])
+def test_what_decodes_is_the_cpu_or_a_gpu_by_number(good: pytest.MonkeyPatch, device: str) -> None:
+    assert WorkerSettings().decode_device == "cpu"  # type: ignore[call-arg]
+    good.setenv("FQ_DECODE_DEVICE", device)
+    assert WorkerSettings().decode_device == device  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("device", ["gpu", "auto", "cuda:", "cuda:one", "cuda\n", "cuda:1,2", "CUDA"])
+def test_a_decoder_that_is_none_is_refused(
+    good: pytest.MonkeyPatch, device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good.setenv("FQ_DECODE_DEVICE", device)
+    with pytest.raises(SystemExit):
+        settings_or_exit(WorkerSettings)
+    assert "FQ_DECODE_DEVICE" in capsys.readouterr().err
+
+
 def test_an_empty_value_is_no_value(good: pytest.MonkeyPatch) -> None:
     good.setenv("FQ_MODEL_DIR", "")
     good.setenv("FQ_BATCH_SIZE", "")
