@@ -13,7 +13,6 @@ from typing import Any
 
 from pipeline import telling
 from pipeline.cage import MEMORY_BYTES, Cage
-from pipeline.decoder_choice import Verdict
 from pipeline.errors import ParamsError
 from pipeline.illustrating import Illustrated, Shown, illustrate
 from pipeline.memory import Peak, peak
@@ -112,8 +111,7 @@ def _run(
 ) -> int:
     """Run all ranges, keep rows on disk, then summarize from there: memory does not grow with the input."""
     works = [Work(f"{number + 1}", options.path, span, plan.media) for number, span in enumerate(plan.ranges)]
-    warnings, timings, started = list(plan.warnings), dict[str, float](), time.perf_counter()
-    decoder: Verdict | None = None
+    warnings, timings, decoder, started = list(plan.warnings), dict[str, float](), cage.decoder, time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="framequeue-") as scratch, telling.Progress(options.path.name) as progress:
         kept = options.out or Path(scratch) / "rows.jsonl.gz"
         with RowWriter(kept) as writer:
