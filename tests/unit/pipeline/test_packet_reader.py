@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from pipeline.cage import Cage
-from pipeline.container import OpenVideo, open_video
-from pipeline.index import PacketScan, scan_packets
-from pipeline.media import MediaLimits
+from pipeline.container import OpenVideo
+from pipeline.index import PacketScan
 from pipeline.packet_reader import PacketReader
 from pipeline.seek import packets_near
-from pipeline.sniff import sniff_file
-from tests.media import Clip, read_barcode, remux
+from tests.media import Clip, read_barcode
+from tests.opened_films import EDIT_LIST, HIDDEN, opened_anew, written
 from tests.reference_decode import reference_decode
 
 FRAMES, GROUP = 480, 40
@@ -35,8 +34,7 @@ CLIPS = (
     Clip("hevc.mp4", codec="libx265", options=HEVC, **SMALL),
     Clip("stream.ts", options=H264, **SMALL),
 )
-HIDDEN = 25
-JUMPED = {"whole.mp4", "whole.mkv", "hevc.mp4", "edit_list.mp4"}
+JUMPED = {"whole.mp4", "whole.mkv", "hevc.mp4", EDIT_LIST}
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("films")
 
 
-@pytest.fixture(scope="module", params=[*(clip.name for clip in CLIPS), "edit_list.mp4"])
+@pytest.fixture(scope="module", params=[*(clip.name for clip in CLIPS), EDIT_LIST])
 def film(request: pytest.FixtureRequest, folder: Path) -> Path:
-    if request.param == "edit_list.mp4":
-        return remux(CLIPS[0].write(folder), folder / request.param, shift=-512 * HIDDEN)
-    return next(clip for clip in CLIPS if clip.name == request.param).write(folder)
+    return written(CLIPS, request.param, folder)
 
 
 @dataclass
@@ -66,24 +62,16 @@ class Opened:
         self.read += 1
 
 
-def opened(path: Path) -> Iterator[Opened]:
-    limits = MediaLimits()
-    with path.open("rb") as file:
-        found = sniff_file(file.fileno())
-        with open_video(file.fileno(), found, limits) as video:
-            scan = scan_packets(video, limits)
-        with open_video(file.fileno(), found, limits) as video:
-            yield Opened(video, scan)
-
-
 @pytest.fixture
 def open_film(film: Path) -> Iterator[Opened]:
-    yield from opened(film)
+    with opened_anew(film) as video_and_scan:
+        yield Opened(*video_and_scan)
 
 
 @pytest.fixture
 def open_mp4(folder: Path) -> Iterator[Opened]:
-    yield from opened(CLIPS[0].write(folder))
+    with opened_anew(CLIPS[0].write(folder)) as video_and_scan:
+        yield Opened(*video_and_scan)
 
 
 def keys(scan: PacketScan) -> list[int]:
@@ -103,7 +91,7 @@ def test_packets_after_jumps_are_those_that_the_index_saw(open_film: Opened, fil
 
 
 def test_frames_far_apart_are_those_of_a_full_decode(film: Path) -> None:
-    reference, hidden = reference_decode(film), HIDDEN if film.name == "edit_list.mp4" else 0
+    reference, hidden = reference_decode(film), HIDDEN if film.name == EDIT_LIST else 0
     with Cage() as cage:
         count = len(cage.index(film))
         for stride in (GROUP // 2, 2 * GROUP + 3, 5 * GROUP):

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline.cage import Cage
-from pipeline.container import OpenVideo, open_video
-from pipeline.index import PacketScan, scan_packets
-from pipeline.media import MediaLimits
+from pipeline.container import OpenVideo
+from pipeline.index import PacketScan
 from pipeline.seek import packets_near
-from pipeline.sniff import sniff_file
-from tests.media import Clip, read_barcode, remux
+from tests.media import Clip, read_barcode
+from tests.opened_films import EDIT_LIST, HIDDEN, opened_anew, written
 from tests.reference_decode import reference_decode
 
 FAST = {"preset": "ultrafast", "bf": "2", "g": "60"}
@@ -34,22 +33,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("long")
 
 
-@pytest.fixture(scope="module", params=[*(clip.name for clip in CLIPS), "edit_list.mp4"])
+@pytest.fixture(scope="module", params=[*(clip.name for clip in CLIPS), EDIT_LIST])
 def film(request: pytest.FixtureRequest, folder: Path) -> Path:
-    if request.param == "edit_list.mp4":
-        return remux(CLIPS[0].write(folder), folder / request.param, shift=-512 * 25)
-    return next(clip for clip in CLIPS if clip.name == request.param).write(folder)
+    return written(CLIPS, request.param, folder)
 
 
 @pytest.fixture
 def opened(film: Path) -> Iterator[tuple[OpenVideo, PacketScan]]:
-    limits = MediaLimits()
-    with film.open("rb") as file:
-        found = sniff_file(file.fileno())
-        with open_video(file.fileno(), found, limits) as video:
-            scan = scan_packets(video, limits)
-        with open_video(file.fileno(), found, limits) as video:
-            yield video, scan
+    with opened_anew(film) as video_and_scan:
+        yield video_and_scan
 
 
 @pytest.mark.parametrize("first", [0, 499, 777, 1000, FRAMES - 1])
@@ -73,7 +65,7 @@ def test_frames_after_a_jump_are_those_of_a_full_decode(film: Path) -> None:
             frames = list(cage.frames(film, wanted))
             assert [frame.index for frame in frames] == wanted.tolist()
             assert [zlib.crc32(frame.image) for frame in frames] == [reference.checksums[place] for place in wanted]
-            hidden = 25 if film.name == "edit_list.mp4" else 0
+            hidden = HIDDEN if film.name == EDIT_LIST else 0
             assert [read_barcode(frame.image) for frame in frames] == (wanted + hidden).tolist()
 
 
