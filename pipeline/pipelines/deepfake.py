@@ -90,6 +90,8 @@ class Deepfake(Modelled):
         Boxes and keypoints are in pixels of the frame. Raises: DeviceOutOfMemory, ModelError, ModelUnavailable.
         """
         found = _faces(frames, params, shelf)
+        if not any(found):  # the classifier, and torch with it, is loaded for the first face
+            return found
         classifier = shelf.load(params["classifier"])
         crops = [
             _crop(frame, faces, place, params, classifier)

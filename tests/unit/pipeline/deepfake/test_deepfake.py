@@ -68,6 +68,12 @@ def test_params_have_limits(bad):
         params(**bad)
 
 
+def test_where_no_face_is_found_no_classifier_is_loaded():
+    shelf = shelf_of([face(label="dog")])
+    assert rows_of([], [frame(), frame()], shelf) == [{"faces": []}] * 2
+    assert shelf.seen == [[(100, 300, 3)] * 2]
+
+
 def test_all_faces_of_a_batch_go_to_the_classifier_together():
     shelf = shelf_of([face(), face(x=150)])
     rows = rows_of([], [frame(red=255), frame(red=0), frame(red=51)], shelf)
