@@ -37,8 +37,6 @@ _DECODER_NAMES = """
 """
 DECODERS = frozenset(_DECODER_NAMES.split())
 _UNMARKED = frozenset({"h261", "h263", "h263p", "h263i"})
-#: what a container that reads a descriptor by itself is called
-WHOLE_FILE = "fd:"
 #: demuxers that take the container's own word on keyframes
 _WITHOUT_PARSER = frozenset({"mov", "matroska", "webm", "flv"})
 #: more than any file needs; what a hostile header claims is not believed
@@ -47,12 +45,16 @@ _PROBE_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class OpenVideo:
-    """An open container and the stream that is the video."""
+    """An open container and the stream that is the video.
+
+    in_order: it must be read as it lies, since times name no places in it.
+    """
 
     container: InputContainer
     stream: VideoStream
     log: LibavLog
     on_device: Decoder | None = None
+    in_order: bool = False
 
     @property
     def decoder(self) -> Decoder:
@@ -123,7 +125,7 @@ def open_video(
     try:
         with false_sizes_are_damage():
             container = av.open(
-                WHOLE_FILE if isinstance(source, int) else source, "r",
+                "fd:" if isinstance(source, int) else source, "r",
                 format=found.formats[0] if len(found.formats) == 1 else None,
                 container_options=_options(source, found, limits) | ({"fflags": "ignidx"} if in_order else {}),
                 options={"max_pixels": str(limits.max_pixels)}, hwaccel=accel,
@@ -137,7 +139,7 @@ def open_video(
         stream = choose_stream(container)
         check_size(stream.codec_context.width, stream.codec_context.height, limits)
         log.mark()  # what opening said is not damage: a broadcast recording starts amid pictures
-        yield OpenVideo(container, stream, log)
+        yield OpenVideo(container, stream, log, in_order=in_order)
 
 
 def choose_stream(container: InputContainer) -> VideoStream:

@@ -11,7 +11,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from pipeline.cage_wire import Tick, no_tick
-from pipeline.container import WHOLE_FILE, OpenVideo
+from pipeline.container import OpenVideo
 from pipeline.index import PacketScan
 from pipeline.seek import Packets, is_seekable, landed_near
 
@@ -34,9 +34,7 @@ class PacketReader:
         self._next = start
         self._packets = packets
         self._tick = tick
-        # Of a file that is filled as it is read, or has a part left out, others know how to find places in it.
-        whole = video.container.name == WHOLE_FILE
-        self._jumps = whole and is_seekable(video, scan) and not scan.broken
+        self._jumps = not video.in_order and is_seekable(video, scan) and not scan.broken
 
     def at(self, position: int, *, apart: bool) -> Packet[VideoStream] | None:
         """Return the packet at a position after all given before; None where the film ends before it.

@@ -46,6 +46,14 @@ def test_a_segment_costs_its_own_bytes_and_gives_the_same_frames(cage: Cage, fil
     assert hole.asked_bytes < 0.6 * film.stat().st_size, hole.asked
 
 
+def test_frames_far_apart_cost_their_own_groups_bytes(cage: Cage, film: Path, tmp_path: Path) -> None:
+    hole, wanted = Hole(film, tmp_path), np.array([0, 345, 690])
+    parts = Parts(cage.packets(film), hole.fill)
+    found = [(frame.index, frame.image.tobytes()) for frame in cage.frames(hole.path, wanted, parts=parts)]
+    assert found == [(frame.index, frame.image.tobytes()) for frame in cage.frames(film, wanted)]
+    assert hole.asked_bytes <= 0.7 * film.stat().st_size, hole.asked
+
+
 def test_what_cannot_be_had_ends_the_answer_and_the_next_request_works(cage: Cage, film: Path, tmp_path: Path) -> None:
     hole = Hole(film, tmp_path)
     known = cage.packets(film)
