@@ -206,8 +206,9 @@ class _Studio:
             if row.get("carried_from") is None:
                 places.append(row["index"])
         # a single frame has no pace: it stands as long as the video
-        lasts = self._shown.media.duration_seconds or ONLY_SECONDS
-        end_seconds = pace.end_seconds if pace.span_seconds > 0 else row.get("pts_seconds", 0.0) + lasts
+        length = self._shown.media.duration_seconds
+        until = pace.end_within(length)
+        end_seconds = until if pace.span_seconds > 0 else row.get("pts_seconds", 0.0) + (length or ONLY_SECONDS)
         if "every_frame" in self._shown.params["artifacts"] and places:
             every = range(places[0], row["index"] + 1)
             if len(every) <= MAX_EVERY_FRAME:

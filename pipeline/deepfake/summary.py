@@ -55,7 +55,7 @@ def summarize_faces(rows: Iterable[Row], media: MediaInfo, params: Params) -> di
         curve.add(seconds, _point(faces))
         for track, one in zip(followed.step(seconds, faces), faces, strict=True):
             worst.add(row, track, one)
-    present.finish(sampled.end_seconds)
+    present.finish(sampled.end_within(media.duration_seconds))
     found = [
         {"label": label_of(one["score"], one["quality"], params), **one} for one in followed.finish(sampled.frames)
     ]

@@ -55,7 +55,7 @@ class Summary:
         if answers:
             evidence = answers[0]["evidence"] or []
         cut = {"lines": self._lines.truncated, "objects": self._things.truncated}
-        timeline = self._captions.finish(self._sampled.end_seconds)
+        timeline = self._captions.finish(self._sampled.end_within(self._media.duration_seconds))
         cut["timeline"] = self._captions.truncated
         return {
             "task": self._params["task"],

@@ -80,7 +80,7 @@ class Classify(OneModel):
                 if one["score"] > entry["best"][0]:
                     entry["best"] = (one["score"], row["index"], seconds)
                 entry["frames"] += 1
-        timeline = leading.finish(sampled.end_seconds)
+        timeline = leading.finish(sampled.end_within(media.duration_seconds))
         ranked = sorted(labels, key=lambda name: (-labels[name]["total"], name))
         told = [_told(name, labels[name], sampled.frames, leading) for name in ranked[:TOLD_LABELS]]
         truncated = {"timeline": leading.truncated, "labels": len(ranked) > TOLD_LABELS}

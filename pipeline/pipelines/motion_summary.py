@@ -92,7 +92,7 @@ class _Tally:
             self.last = seconds
 
     def summary(self, media: MediaInfo) -> dict[str, Any]:
-        end = self.sampled.end_seconds
+        end = self.sampled.end_within(media.duration_seconds)
         found = {name: spans(stretch, end) for name, stretch in self.stretches.items()}
         self.truncated.update(name for name, stretch in self.stretches.items() if stretch.truncated)
         self.motion.finish(end)

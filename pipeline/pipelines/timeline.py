@@ -84,6 +84,12 @@ class Pace:
         """When the last frame stops standing."""
         return self._last + self._gap
 
+    def end_within(self, length_seconds: float | None) -> float:
+        """When the last frame stops standing in an input of this length, None: not known; never after its end."""
+        if length_seconds is None or self._first is None:
+            return self.end_seconds
+        return max(self._last, min(self.end_seconds, self._first + length_seconds))
+
     @property
     def span_seconds(self) -> float:
         """From the first frame to the end of the last; 0 for a single picture."""
@@ -114,7 +120,7 @@ class Sampled(Pace):
         self.step(row["pts_seconds"])
 
     def told(self, media: MediaInfo) -> dict[str, Any]:
-        """Return SAMPLED_FIELDS; a length that the input does not tell is that of what was sampled."""
+        """Return ``SAMPLED_FIELDS``; a length that the input does not tell is that of what was sampled."""
         length = media.duration_seconds if media.duration_seconds is not None else self.span_seconds
         return {"frames": self.frames, "inferred": self._inferred, "duration_seconds": round(length, 3)}
 

@@ -84,3 +84,15 @@ def test_the_last_frame_stands_as_long_as_the_one_before():
         pace.step(seconds)
     assert (pace.end_seconds, pace.span_seconds) == (8.0, 5.0)
     assert Pace().span_seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("length", "end"),
+    [(11.7, 11.7), (30.0, 20.0), (None, 20.0), (8.0, 10.0)],
+    ids=["cut", "longer", "unknown", "shorter"],
+)
+def test_the_last_frame_stands_no_longer_than_the_input(length, end):
+    pace = Pace()
+    for seconds in (0.0, 10.0):  # keyframes ten seconds apart
+        pace.step(seconds)
+    assert pace.end_within(length) == end
