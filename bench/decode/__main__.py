@@ -16,7 +16,7 @@ from bench.decode.figures import Figure, table
 from bench.decode.streams import MissingTool, Streams
 
 #: modules of this package with ``measure(streams, repetitions) -> list[Figure]``
-PARTS = ("methods", "cage", "correctness", "long_video", "adaptive")
+PARTS = ("methods", "cage", "correctness", "ranges", "long_video", "adaptive")
 
 
 def main(arguments: list[str]) -> int:
