@@ -20,24 +20,26 @@ if TYPE_CHECKING:
     from storage.objects.local import LocalObjectStore
 
 
+GPUS = "/dev/nvidia[0-9]*"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Take the developer's own settings out of the way: tests speak to what they started, to nothing else."""
     for name in [name for name in os.environ if name.startswith("FQ_") and name != "FQ_SHARED"]:
         del os.environ[name]
+    if config.getoption("--gpu") and not glob.glob(GPUS):
+        raise pytest.UsageError(f"no NVIDIA GPU is here: there is no {GPUS}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Know ``--gpu``, which `make test-gpu` gives."""
-    parser.addoption("--gpu", action="store_true", help="fail what needs a GPU where there is none, and skip nothing")
+    parser.addoption("--gpu", action="store_true", help="refuse to run where no GPU is, rather than skip what needs it")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a GPU on machines without, or fail it where one was said to be there."""
-    if item.get_closest_marker("gpu") is None or glob.glob("/dev/nvidia[0-9]*"):
-        return
-    if item.config.getoption("--gpu"):
-        pytest.fail("no GPU is here: there is no /dev/nvidia0", pytrace=False)
-    pytest.skip("no GPU is here; `make test-gpu` runs this on a machine that has one")
+    """Skip what needs a GPU on machines without."""
+    if item.get_closest_marker("gpu") is not None and not glob.glob(GPUS):
+        pytest.skip("no GPU is here; `make test-gpu` runs this on a machine that has one")
 
 
 @pytest.fixture(scope="session")
