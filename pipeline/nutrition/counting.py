@@ -63,7 +63,7 @@ class Thing:
         if not self.best or item["score"] > self.best["score"]:
             self.best = {key: item[key] for key in ("score", "box")} | {
                 "index": row["index"],
-                "seconds": row["pts_seconds"],
+                "seconds": round(row["pts_seconds"], 3),
             }
 
     def place_at(self, seconds: float) -> list[float]:

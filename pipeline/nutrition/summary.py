@@ -84,7 +84,8 @@ class Meal:
         if not scene.frames:
             return
         if len(self.scenes) < TOLD_SCENES:
-            self.scenes.append({"from_seconds": span[0], "to_seconds": span[-1], "frames": scene.frames})
+            first, last = (round(span[place], 3) for place in (0, -1))
+            self.scenes.append({"from_seconds": first, "to_seconds": last, "frames": scene.frames})
         if scene.steady < self._longest:
             return
         if scene.steady > self._longest:  # flicker of one frame must not outvote what was seen steadily

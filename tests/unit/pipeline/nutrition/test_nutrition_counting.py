@@ -17,6 +17,12 @@ def test_a_thing_that_stays_is_one_thing():
     assert counts(rows) == {"apple": {"value": 1, "low": 1, "high": 1}}
 
 
+def test_times_are_told_to_the_millisecond():
+    found = summary([row(place, item("apple", score=0.7 + place / 100), step=1 / 30) for place in range(5)])
+    assert found["scenes"] == [{"from_seconds": 0.0, "to_seconds": 0.133, "frames": 5}]
+    assert found["items"][0]["best"]["seconds"] == 0.133
+
+
 def test_two_apples_side_by_side_are_two():
     rows = [row(place, item("apple"), item("apple", (200, 10, 40, 40))) for place in range(20)]
     assert counts(rows)["apple"]["value"] == 2
