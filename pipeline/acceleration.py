@@ -84,9 +84,10 @@ class Acceleration:
             kind, self.verdict = self._judged(self._device, request)
         with ExitStack() as stack:
             if self._device is not None and kind is not None and self.verdict.on != CPU:
+                first = _first_digest(request)
                 opened = _opened_there(self._device, stack, request)
                 if opened is not None:
-                    yield opened.video, self._seen_through(kind, opened, request, damage)
+                    yield opened.video, self._seen_through(kind, opened, first, request, damage)
                     return
                 self.verdict = self._known[kind] = Verdict(CPU, "failed")
             video, feed = stack.enter_context(request.open(request.wanted, None))
@@ -124,12 +125,17 @@ class Acceleration:
         return self._rule(device.name, software, hardware)
 
     def _seen_through(
-        self, kind: _Kind, opened: _OpenedThere, request: Request, damage: Damage
+        self, kind: _Kind, opened: _OpenedThere, first: str, request: Request, damage: Damage
     ) -> Generator[tuple[int, VideoFrame], None, None]:
-        """Yield the device's pictures, and from its first fault on the CPU's: each wanted one once, in order."""
+        """Yield the device's pictures, and from its first fault on the CPU's: each wanted one once, in order.
+
+        first: the digest that the first one must have; a trial tells of the kind of video, this of this one.
+        """
         done = 0
         try:
             for place, frame in _from_device(opened, request):
+                if not done and _digest(place, frame) != first:
+                    raise DeviceFault("its first picture differs")
                 yield place, frame
                 done += 1
         except DeviceFault:
@@ -197,6 +203,14 @@ def _from_device(opened: _OpenedThere, request: Request) -> Generator[tuple[int,
         done += 1
     if done < len(request.wanted):
         raise DeviceFault("it ended early")
+
+
+def _first_digest(request: Request) -> str:
+    """Return what the first wanted picture is on the CPU; empty where it cannot be had."""
+    first = replace(request, wanted=request.wanted[:1])
+    with request.open(request.wanted, None) as (video, feed):
+        picture = next(_decoded(video, feed, first, Damage()), None)
+        return "" if picture is None else _digest(*picture)
 
 
 def _measured(pictures: Pictures) -> Trial:

@@ -21,7 +21,7 @@ from pipeline.cage_wire import no_tick
 from pipeline.decoder_choice import Trial, Verdict, choose
 from pipeline.media import MediaLimits
 from tests import barcodes
-from tests.media import Clip
+from tests.media import Clip, noisy
 from tests.second_decoder import SecondDecoder
 
 FAST = {"preset": "ultrafast", "bf": "2", "g": "50"}
@@ -118,6 +118,17 @@ def test_pictures_that_differ_are_never_served(folder: Path) -> None:
     device = SecondDecoder(options={"skip_loop_filter": "all"})
     given = answered(service(device), path, EVERY_FIFTH)
     assert given.why == ("cpu", "different")
+    assert given.checksums == answered(service(), path, EVERY_FIFTH).checksums
+
+
+def test_a_video_whose_first_picture_differs_is_the_cpus_though_its_kind_was_tried(folder: Path) -> None:
+    path = Clip("noisy.mp4", frames=FRAMES, options={"preset": "veryfast"}, picture=noisy).write(folder)
+    device = SecondDecoder()
+    one = service(device)
+    assert answered(one, path, EVERY_FIFTH).why == ("cuda", "quicker")
+    device.options = {"skip_loop_filter": "all"}
+    given = answered(one, path, EVERY_FIFTH)
+    assert given.why == ("cpu", "failed")
     assert given.checksums == answered(service(), path, EVERY_FIFTH).checksums
 
 
