@@ -56,11 +56,13 @@ def find_units(descriptor: int, video: OpenVideo) -> NDArray[np.int64]:
 class Leap:
     """A way to begin with packet ``first``, a position in decoding order: to go on at ``stop``, a byte of the file.
 
-    begins: int64, rising, the bytes at which one may leave the head. overlaid: the file keeps its places, and what is
-    left out is told to be empty; else it is as if cut out.
+    lead: the first packet at the place of ``first``, by which one knows where one is. begins: int64, rising, the bytes
+    at which one may leave the head. overlaid: the file keeps its places, and what is left out is told to be empty; else
+    it is as if cut out.
     """
 
     first: int
+    lead: int
     stop: int
     begins: NDArray[np.int64]
     overlaid: bool
@@ -86,12 +88,14 @@ def find_leap(scan: PacketScan, found: Sniffed, first: int, worthwhile_bytes: in
 
     A packet's piece may begin with the end of the packet before, so the leap goes to the piece before.
     """
-    name, pos = found.formats[0], np.frombuffer(scan.pos, np.int64)
-    if len(found.formats) > 1 or scan.counted or not len(pos) or pos[0] < 0 or np.any(pos[1:] < pos[:-1]):
+    name, told = found.formats[0], np.frombuffer(scan.pos, np.int64)
+    # of packets that begin in one piece of a stream, only the first has a place
+    pos = np.maximum.accumulate(told)
+    if len(found.formats) > 1 or scan.counted or not len(pos) or pos[0] < 0 or np.any((told != pos) & (told >= 0)):
         return None
+    lead = int(np.searchsorted(pos, pos[first]))
     if name in _HEADS:
-        begins = pos - _HEADS[name]
-        piece = int(np.searchsorted(pos, pos[first])) - 1
+        begins, piece = pos - _HEADS[name], lead - 1
     elif name in _IN_UNITS:
         begins = np.frombuffer(scan.units, np.int64)
         piece = int(np.searchsorted(begins, pos[first], side="right")) - 1
@@ -99,7 +103,7 @@ def find_leap(scan: PacketScan, found: Sniffed, first: int, worthwhile_bytes: in
         return None
     if piece < 0 or begins[piece] - pos[0] < worthwhile_bytes:
         return None
-    return Leap(first, int(begins[piece]), begins, overlaid=name == "mov")
+    return Leap(first, lead, int(begins[piece]), begins, overlaid=name == "mov")
 
 
 def packets_after(
@@ -110,22 +114,23 @@ def packets_after(
     rest: reads the packets from a position on in another way. From where this one strays, its packets are taken.
     Raises: av.error.FFmpegError, EOFError, where a full read did too.
     """
-    position = leap.first
+    position = leap.lead
     try:
         for packet in video.packets():
             place = -1 if packet.pos is None else packet.pos + moved
-            if not packet.size or (position == leap.first and place < scan.pos[position]):
+            if not packet.size or (position == leap.lead and place < scan.pos[position]):
                 continue  # of the head, or a rest of what was left out
             if position >= len(scan) or not _is_seen(scan, position, packet, place):
                 break
             packet.pts, packet.dts = _time(scan.pts[position]), _time(scan.dts[position])
-            yield packet
+            if position >= leap.first:
+                yield packet
             position += 1
     except (av.error.FFmpegError, EOFError):
         if position >= len(scan):
             raise
     if position < len(scan):
-        yield from rest(position)
+        yield from rest(max(position, leap.first))
 
 
 def _is_seen(scan: PacketScan, position: int, packet: Packet[VideoStream], place: int) -> bool:

@@ -22,7 +22,7 @@ from pipeline.seek import Packets
 from pipeline.sniff import Sniffed, sniff_file
 from tests import crafted
 from tests.holes import Hole
-from tests.media import Clip, damage, noisy, repeated
+from tests.media import HEIGHT, WIDTH, Clip, damage, noisy, repeated
 from tests.reference_decode import Reference, reference_decode
 
 _FRAMES, _TIMES = 40, 5
@@ -76,6 +76,9 @@ _CHANGED: dict[str, tuple[str, Callable[[Path, Path], Path]]] = {
     "damaged.mpg": ("film.mpg", lambda source, target: damage(source, target, range(300_000, 9_000_000, 700_000))),
 }
 NAMES = [*_JOINED, *_CHANGED]
+
+
+GREY = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,20 @@ def test_a_part_costs_its_own_bytes_and_shows_what_a_full_decode_shows(
     own = film.scan.pos[int(wanted[-1])] - film.scan.pos[int(wanted[0])]
     head = 9 << 20 if film.path.suffix in (".flv", ".mpg") else 4 << 20
     assert hole.asked_bytes < own + head + (3 << 20), hole.asked
+
+
+def test_packets_that_begin_in_one_piece_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
+    options = {"g": "1", "bf": "0", "qmin": "2", "qmax": "2"}
+    clip = Clip("still.mpg", 1500, "mpeg2video", options=options, picture=lambda number, width, height: GREY)
+    film = _known(clip.write(tmp_path))
+    assert len(set(film.scan.size)) == 1
+    assert film.scan.pos.count(-1) > 1000
+    with film.path.open("rb") as file:
+        given = Alone(file.fileno(), film.found, MediaLimits())
+        for first in range(700, 720):
+            with opened_near(given, film.scan, first, worthwhile_bytes=1) as (_, start, packets):
+                assert start == first
+                assert [(packet.pts, zlib.crc32(packet)) for packet in packets] == film.packets[first:]
 
 
 @pytest.mark.parametrize("name", ["film.ts", "live.mkv", "fragments.mp4", "film.mpg"])
