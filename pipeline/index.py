@@ -30,9 +30,9 @@ class PacketScan:
     """The packets of the chosen stream in decoding order, one entry each; empty packets are not counted.
 
     pts, dts: int64, the smallest int64 where absent. key, shown: 0 or 1. reset: whether decoding may start here and
-    nothing shown later misses what came before. pos: the byte of the file at which a packet begins as libav tells it, -1
-    where it does not; of those that begin in one piece of a stream it tells the first. size: bytes. units: the
-    bytes at which what holds several packets begins (fragments, clusters), rising; empty where packets stand alone.
+    nothing shown later misses what came before. pos: the byte of the file at which libav says that a packet begins, -1
+    where it does not; of packets that begin in one piece of a stream it tells the first. size: bytes. units: the bytes
+    at which what holds several packets begins (fragments, clusters), rising; empty where packets stand alone.
     """
 
     pts: array[int] = field(default_factory=lambda: array("q"))
