@@ -41,10 +41,11 @@ def test_every_built_in_pipeline_takes_an_installations_stride_and_width(name):
     given = {"model": "any"} if name == "classify" else {}
     own = with_defaults(pipeline.spec.params_schema, {"width": 320, "sampler/stride": 10})
     params = canonical_params(own, given)
-    sampled = pipeline.spec.accepts != ("sensor",)  # recordings are not
-    assert ("sampler" in own["properties"]) == sampled
-    if sampled:
-        assert (params["width"], params["sampler"]["stride"]) == (320, 10)
+    accepts = set(pipeline.spec.accepts)
+    assert ("sampler" in own["properties"]) == ("video" in accepts)  # of a still there is nothing to sample
+    assert ("width" in own["properties"]) == (accepts != {"sensor"})
+    assert params.get("sampler", {}).get("stride") == (10 if "video" in accepts else None)
+    assert params.get("width") == (None if accepts == {"sensor"} else 320)
 
 
 def test_a_batch_is_shared_by_equal_parameters_in_any_order_alone():
