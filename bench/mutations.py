@@ -45,7 +45,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", type=int)
     parser.add_argument("--keep", type=Path, default=Path())
     chosen = parser.parse_args(arguments)
-    os.environ.setdefault("SVT_LOG", "1")  # an encoder that tells of itself otherwise
     with tempfile.TemporaryDirectory() as name:
         folder = sources(Path(name))
         if chosen.only is not None:

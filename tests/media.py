@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -73,6 +74,7 @@ class Clip:
 
     def write(self, folder: Path) -> Path:
         """Encode the clip into ``folder`` and return its path."""
+        os.environ.setdefault("SVT_LOG", "1")  # an encoder that tells of itself otherwise
         path = folder / self.name
         with av.open(str(path), "w", format=self.container_format, options=dict(self.container_options)) as container:
             stream = container.add_stream(self.codec, rate=self.rate, options=dict(self.options))

@@ -28,8 +28,9 @@ from pipeline.models.shelf import open_shelf
 from pipeline.nutrition.tray_evaluation import masks_shelf
 from pipeline.pipelines.base import Params, Pipeline, Row
 from pipeline.pipelines.catalog import load_pipelines
-from pipeline.run import Work, plan_input, run_works
+from pipeline.run import plan_input
 from pipeline.spec import canonical_params
+from pipeline.whole import rows_of
 
 SHARED = Path(os.environ.get("FQ_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 EVERY_FRAME: Mapping[str, Any] = {"policy": "stride", "stride": 1}
@@ -82,12 +83,7 @@ def run(
     """Return the rows and the summary of a whole run. Raises: PipelineError."""
     params = canonical_params(pipeline.spec.params_schema, given)
     plan = plan_input(pipeline, path, params, cage, shelf, segment_seconds=1e9)
-    works = [Work(str(number), path, span, plan.media) for number, span in enumerate(plan.ranges)]
-    rows: list[Row] = []
-    for result in run_works(pipeline, works, params, cage, shelf, checkpoint=lambda done, total: None):
-        if result.error is not None:
-            raise result.error
-        rows += result.rows
+    rows = rows_of(pipeline, path, plan, params, cage=cage, shelf=shelf)
     return rows, pipeline.summarize(rows, plan.media, params)
 
 
