@@ -116,7 +116,7 @@ def packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int
     feed = np.zeros(len(scan), np.bool_)
     pts, starts = np.frombuffer(scan.pts, np.int64), runs(scan)
     shown = np.frombuffer(scan.shown, np.bool_)
-    needed = np.flatnonzero(_among(pts, index.pts[wanted]) & shown)
+    needed = np.flatnonzero(np.isin(pts, index.pts[wanted]) & shown)
     needed = needed[needed >= starts[:1].sum()]
     run = np.searchsorted(starts, needed, side="right") - 1
     leads = (pts[needed] < pts[starts[run]]) & (run > 0)
@@ -127,12 +127,6 @@ def packets_to_feed(scan: PacketScan, index: PacketIndex, wanted: NDArray[np.int
         joined = start > 0 and feed[start - 1]
         feed[start:stop] = True if joined else pts[start:stop] >= pts[start]
     return feed
-
-
-def _among(times: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say of each time whether it is one of the chosen, which rise."""
-    places = np.minimum(np.searchsorted(chosen, times), len(chosen) - 1)
-    return chosen[places] == times if len(chosen) else np.zeros(len(times), np.bool_)
 
 
 def fresh_starts(scan: PacketScan, flags: NDArray[np.bool_]) -> frozenset[int]:
