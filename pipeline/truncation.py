@@ -40,8 +40,7 @@ def iso_boxes(descriptor: int, size: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _iso_end(descriptor: int, size: int) -> int | None:
-    ends = [stop for _, _, stop in iso_boxes(descriptor, size) if stop > size]
-    return ends[0] if ends else None
+    return next((stop for _, _, stop in iso_boxes(descriptor, size) if stop > size), None)
 
 
 def _matroska(descriptor: int, size: int) -> int | None:
