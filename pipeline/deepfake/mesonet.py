@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.device import choose_device
 from pipeline.errors import ModelError
 from pipeline.models.outputs import Outputs
+from pipeline.models.torch_forward import torch_device
 
 #: side of the square input in pixels
 SIDE = 256
@@ -116,7 +116,7 @@ def open_h5(weights: Path, device: str, threads: int) -> MesoForward:
 
     threads: of the whole process, 0 leaves them. Raises: ModelError where the file is neither.
     """
-    chosen = choose_device(device, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"})
+    chosen = torch_device(device)
     if threads:
         torch.set_num_threads(threads)
     return MesoForward(load_h5(weights), chosen)

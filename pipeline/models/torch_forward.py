@@ -11,6 +11,13 @@ from pipeline.device import choose_device
 from pipeline.models.outputs import Outputs
 
 
+def torch_device(wanted: str) -> str:
+    """Return the device on which torch is to run; see ``choose_device``. Raises: ModelError."""
+    import torch  # noqa: PLC0415 - as in TorchForward
+
+    return choose_device(wanted, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"})
+
+
 class TorchForward:
     """One network of torch and where it runs; those who load it set ``module`` and ``kind``."""
 
@@ -22,7 +29,7 @@ class TorchForward:
         import torch  # noqa: PLC0415 - see above
 
         self.torch: Any = torch  # Any: half of its functions carry no types
-        self.device = choose_device(device, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"})
+        self.device = torch_device(device)
         if threads:
             torch.set_num_threads(threads)
         #: what is called with a batch

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.device import choose_device
+from pipeline.models.torch_forward import torch_device
 from pipeline.pose.box import Box
 
 #: nothing and six faces, then x, y, z as shares of the half sizes
@@ -92,9 +92,7 @@ class BoxForward:
 
 def open_network(weights: Path, device: str, threads: int) -> BoxForward:
     """Load the weights (safetensors) for the runtime ``python``."""
-    return BoxForward(
-        weights, choose_device(device, {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"}), threads
-    )
+    return BoxForward(weights, torch_device(device), threads)
 
 
 def box_tensors(box: Box) -> dict[str, Tensor]:
